@@ -1,0 +1,1 @@
+//! PID 1 of the guest, and the protocol it speaks with the host

@@ -1,0 +1,1 @@
+//! Knative Serving types, defaulting and validation; no I/O

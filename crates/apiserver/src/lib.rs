@@ -1,0 +1,1 @@
+//! Embedded object store and the Kubernetes-style HTTP API over it

@@ -1,0 +1,1 @@
+//! The data plane: ingress, routing, queueing, balancing

@@ -1,0 +1,1 @@
+//! OCI images: pull, push, import, build, flatten

@@ -1,0 +1,1 @@
+//! The executor: watches the store, asks control, acts with sandbox and gateway

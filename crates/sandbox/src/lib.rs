@@ -1,0 +1,1 @@
+//! One instance, its state machine and the one task that owns it

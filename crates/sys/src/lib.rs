@@ -1,0 +1,1 @@
+//! Safe wrappers round the kernel; the only crate with unsafe code.

@@ -1,0 +1,1 @@
+//! Fakes at protocol level and the node harness for tests

@@ -1,0 +1,2 @@
+//! The vhive binary: command line, configuration, composition
+fn main() {}

@@ -1,0 +1,1 @@
+//! Hypervisor drivers, guest kernels and the host side of the agent

@@ -1,0 +1,2 @@
+//! The sample function.
+fn main() {}

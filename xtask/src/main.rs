@@ -1,0 +1,2 @@
+//! Tests, lints, benches and distribution.
+fn main() {}
