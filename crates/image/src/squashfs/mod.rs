@@ -1,0 +1,1 @@
+//! A writer for squashfs 4.0.
