@@ -1,0 +1,3 @@
+//! The wrappers against the running kernel.
+
+mod network;
