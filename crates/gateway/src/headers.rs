@@ -1,0 +1,458 @@
+//! What changes in the head of a message on its way through, and by which rule.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use http::header::{
+    CONNECTION, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Request, StatusCode, Uri, Version, request, response};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const SERVING_REVISION: HeaderName = HeaderName::from_static("knative-serving-revision");
+const SERVING_NAMESPACE: HeaderName = HeaderName::from_static("knative-serving-namespace");
+const PROXY_REQUEST: HeaderName = HeaderName::from_static("k-proxy-request");
+pub(crate) const EXPLAIN: HeaderName = HeaderName::from_static("vhive-explain");
+
+/// The client at the other end of a connection, with what is the same for all its requests.
+pub(crate) struct Client {
+    address: HeaderValue,
+}
+
+impl Client {
+    pub(crate) fn new(ip: IpAddr) -> Self {
+        let text = ip.to_canonical().to_string();
+        Self {
+            address: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")),
+        }
+    }
+}
+
+/// How a request goes on to the instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hop {
+    Http1,
+    Http2 { grpc: bool },
+}
+
+/// The authority that a request is for: of its target, else of its Host header (RFC 9112 §3.2.2).
+pub(crate) fn authority<'a>(target: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    match target.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => headers.get(HOST)?.to_str().ok(),
+    }
+    .filter(|authority| !authority.is_empty())
+}
+
+/// The protocol an HTTP/1.1 client wants to change to. Not `h2c`: that kind of upgrade is gone (RFC 9113
+/// §3.1), and a client that offers it goes on in HTTP/1.1.
+pub(crate) fn wanted_upgrade<B>(request: &Request<B>) -> Option<HeaderValue> {
+    let protocol = request.headers().get(UPGRADE)?;
+    let asked = request.version() == Version::HTTP_11
+        && connection_options(request.headers())
+            .any(|option| option.eq_ignore_ascii_case("upgrade"))
+        && !protocol.as_bytes().eq_ignore_ascii_case(b"h2c");
+    asked.then(|| protocol.clone())
+}
+
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"))
+        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+/// Makes the head of a client's request that of the request to the instance.
+pub(crate) fn to_instance(
+    parts: &mut request::Parts,
+    client: &Client,
+    hop: Hop,
+    upgrade: Option<&HeaderValue>,
+) {
+    let host = match parts.uri.authority() {
+        Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
+        None => parts.headers.get(HOST).cloned(),
+    };
+    let headers = &mut parts.headers;
+    let wants_trailers = headers.get_all(TE).iter().any(|value| {
+        let text = value.to_str().unwrap_or_default();
+        text.split(',')
+            .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+    });
+    strip_hop_by_hop(headers);
+    headers.remove(SERVING_REVISION);
+    headers.remove(SERVING_NAMESPACE);
+    headers.remove(EXPLAIN);
+    headers.insert(PROXY_REQUEST, HeaderValue::from_static("activator"));
+    forward(headers, client, host.as_ref());
+
+    match hop {
+        Hop::Http1 => {
+            if parts.version == Version::HTTP_2 {
+                join_cookies(headers);
+            }
+            if let Some(host) = host {
+                headers.insert(HOST, host);
+            }
+            if let Some(protocol) = upgrade {
+                headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                headers.insert(UPGRADE, protocol.clone());
+            } else if wants_trailers {
+                headers.insert(CONNECTION, HeaderValue::from_static("te"));
+                headers.insert(TE, HeaderValue::from_static("trailers"));
+            }
+            if parts.uri.authority().is_some() {
+                parts.uri = origin_form(&parts.uri);
+            }
+            parts.version = Version::HTTP_11;
+        }
+        Hop::Http2 { grpc } => {
+            headers.remove(HOST);
+            headers.remove(EXPECT);
+            if wants_trailers || grpc {
+                headers.insert(TE, HeaderValue::from_static("trailers"));
+            }
+            if let Some(host) = host {
+                parts.uri = absolute_form(&parts.uri, &host);
+            }
+            parts.version = Version::HTTP_2;
+        }
+    }
+}
+
+/// Makes the head of an instance's response that of the response to the client. Tells whether the
+/// instance's connection can be used again, which matters in HTTP/1.1.
+pub(crate) fn from_instance(parts: &mut response::Parts, client_version: Version) -> bool {
+    let close = connection_options(&parts.headers).any(|it| it.eq_ignore_ascii_case("close"));
+    let reusable = parts.version == Version::HTTP_11 && !close;
+    let names_protocol = client_version == Version::HTTP_11
+        && matches!(
+            parts.status,
+            StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED
+        );
+    let upgrade = parts
+        .headers
+        .get(UPGRADE)
+        .filter(|_| names_protocol)
+        .cloned();
+    strip_hop_by_hop(&mut parts.headers);
+    parts.headers.remove(SERVING_REVISION);
+    parts.headers.remove(SERVING_NAMESPACE);
+    if let Some(protocol) = upgrade {
+        parts
+            .headers
+            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        parts.headers.insert(UPGRADE, protocol);
+    }
+    parts.version = client_version;
+    reusable
+}
+
+fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+/// RFC 9110 §7.6.1: what Connection names, and what is known to be for one hop only.
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = connection_options(headers)
+            .filter_map(|option| option.parse().ok())
+            .filter(|name| name != HOST)
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+}
+
+/// Appends the client to X-Forwarded-For, fills in its companions, and builds Forwarded (RFC 7239) from
+/// them unless somebody before did.
+fn forward(headers: &mut HeaderMap, client: &Client, host: Option<&HeaderValue>) {
+    let chain = match headers.entry(X_FORWARDED_FOR) {
+        Entry::Vacant(entry) => {
+            entry.insert(client.address.clone());
+            client.address.clone()
+        }
+        Entry::Occupied(mut entry) => {
+            let mut chain = Vec::new();
+            for value in entry.iter() {
+                chain.extend_from_slice(value.as_bytes());
+                chain.extend_from_slice(b", ");
+            }
+            chain.extend_from_slice(client.address.as_bytes());
+            let chain = HeaderValue::try_from(chain).unwrap_or_else(|_| client.address.clone());
+            entry.insert(chain.clone());
+            chain
+        }
+    };
+    let proto = headers
+        .entry(X_FORWARDED_PROTO)
+        .or_insert(HeaderValue::from_static("http"))
+        .clone();
+    let host = match (headers.entry(X_FORWARDED_HOST), host) {
+        (Entry::Occupied(entry), _) => Some(entry.get().clone()),
+        (Entry::Vacant(entry), Some(host)) => {
+            entry.insert(host.clone());
+            Some(host.clone())
+        }
+        (Entry::Vacant(_), None) => None,
+    };
+    if let Entry::Vacant(entry) = headers.entry(FORWARDED) {
+        let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        let host = host.as_ref().map(text).unwrap_or_default();
+        if let Ok(value) = HeaderValue::try_from(forwarded(&text(&chain), &text(&proto), &host)) {
+            entry.insert(value);
+        }
+    }
+}
+
+/// `for=192.0.2.1;host=a.example;proto=http, for="[2001:db8::1]"`.
+fn forwarded(chain: &str, proto: &str, host: &str) -> String {
+    let mut text = String::with_capacity(chain.len() + proto.len() + host.len() + 24);
+    for (index, node) in chain.split(',').map(str::trim).enumerate() {
+        text.push_str(if index == 0 { "for=" } else { ", for=" });
+        if node.contains(':') && !node.starts_with('[') && node.parse::<IpAddr>().is_ok() {
+            let _ = write!(text, "\"[{node}]\"");
+        } else {
+            push_value(&mut text, node);
+        }
+        if index == 0 {
+            for (name, value) in [(";host=", host), (";proto=", proto)] {
+                if !value.is_empty() {
+                    text.push_str(name);
+                    push_value(&mut text, value);
+                }
+            }
+        }
+    }
+    text
+}
+
+/// A token as it is, anything else quoted (RFC 9110 §5.6.2, §5.6.4).
+fn push_value(text: &mut String, value: &str) {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if !value.is_empty() && value.bytes().all(token) {
+        text.push_str(value);
+        return;
+    }
+    text.push('"');
+    for character in value.chars() {
+        if matches!(character, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(character);
+    }
+    text.push('"');
+}
+
+/// HTTP/2 clients may split cookies, HTTP/1.1 servers want one field (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let parts: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if let Ok(joined) = HeaderValue::try_from(parts.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+fn origin_form(uri: &Uri) -> Uri {
+    uri.path_and_query()
+        .cloned()
+        .map_or_else(Uri::default, Uri::from)
+}
+
+fn absolute_form(uri: &Uri, host: &HeaderValue) -> Uri {
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Authority::try_from(host.as_bytes()).ok();
+    let path = uri.path_and_query().cloned();
+    parts.path_and_query = path.or(Some(PathAndQuery::from_static("/")));
+    Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(build: impl FnOnce(request::Builder) -> request::Builder) -> Request<()> {
+        build(Request::builder().uri("/path?q=1")).body(()).unwrap()
+    }
+
+    fn client() -> Client {
+        Client::new("192.0.2.9".parse().unwrap())
+    }
+
+    fn pass(request: Request<()>, hop: Hop) -> request::Parts {
+        let upgrade = wanted_upgrade(&request);
+        let (mut parts, ()) = request.into_parts();
+        to_instance(&mut parts, &client(), hop, upgrade.as_ref());
+        parts
+    }
+
+    #[test]
+    fn hop_by_hop_fields_and_those_that_connection_names_stay_behind() {
+        let parts = pass(
+            head(|head| {
+                head.header("host", "a.example")
+                    .header("connection", "close, X-Once, host")
+                    .header("x-once", "1")
+                    .header("keep-alive", "timeout=5")
+                    .header("proxy-connection", "keep-alive")
+                    .header("te", "gzip")
+                    .header("upgrade", "websocket")
+                    .header("x-kept", "1")
+            }),
+            Hop::Http1,
+        );
+        for gone in [
+            "connection",
+            "x-once",
+            "keep-alive",
+            "proxy-connection",
+            "te",
+            "upgrade",
+        ] {
+            assert!(!parts.headers.contains_key(gone), "{gone}");
+        }
+        assert_eq!(parts.headers["x-kept"], "1");
+        assert_eq!(parts.headers["host"], "a.example");
+    }
+
+    #[test]
+    fn the_client_is_appended_and_forwarded_is_built() {
+        let parts = pass(
+            head(|head| {
+                head.header("host", "a.example:80")
+                    .header("x-forwarded-for", "2001:db8::1")
+                    .header("x-forwarded-proto", "https")
+            }),
+            Hop::Http1,
+        );
+        assert_eq!(parts.headers["x-forwarded-for"], "2001:db8::1, 192.0.2.9");
+        assert_eq!(parts.headers["x-forwarded-proto"], "https");
+        assert_eq!(parts.headers["x-forwarded-host"], "a.example:80");
+        assert_eq!(
+            parts.headers["forwarded"],
+            r#"for="[2001:db8::1]";host="a.example:80";proto=https, for=192.0.2.9"#
+        );
+        assert_eq!(parts.headers["k-proxy-request"], "activator");
+    }
+
+    #[test]
+    fn a_forwarded_field_that_is_there_is_left_alone() {
+        let parts = pass(
+            head(|head| head.header("host", "a").header("forwarded", "for=_x")),
+            Hop::Http1,
+        );
+        assert_eq!(parts.headers["forwarded"], "for=_x");
+    }
+
+    #[test]
+    fn what_names_the_revision_stays_inside() {
+        let parts = pass(
+            head(|head| {
+                head.header("host", "a")
+                    .header("knative-serving-revision", "r")
+                    .header("knative-serving-namespace", "n")
+                    .header("vhive-explain", "1")
+            }),
+            Hop::Http1,
+        );
+        for gone in [
+            "knative-serving-revision",
+            "knative-serving-namespace",
+            "vhive-explain",
+        ] {
+            assert!(!parts.headers.contains_key(gone), "{gone}");
+        }
+    }
+
+    #[test]
+    fn a_target_in_absolute_form_overrides_the_host_field() {
+        let request = head(|head| head.uri("http://b.example/x?y").header("host", "a.example"));
+        assert_eq!(
+            authority(request.uri(), request.headers()),
+            Some("b.example")
+        );
+        let parts = pass(request, Hop::Http1);
+        assert_eq!(parts.uri, "/x?y");
+        assert_eq!(parts.headers["host"], "b.example");
+    }
+
+    #[test]
+    fn http2_gets_an_authority_instead_of_a_host_field() {
+        let parts = pass(
+            head(|head| {
+                head.header("host", "a.example")
+                    .header("expect", "100-continue")
+            }),
+            Hop::Http2 { grpc: true },
+        );
+        assert_eq!(parts.uri, "http://a.example/path?q=1");
+        assert!(!parts.headers.contains_key("host"));
+        assert!(!parts.headers.contains_key("expect"));
+        assert_eq!(parts.headers["te"], "trailers");
+    }
+
+    #[test]
+    fn cookies_split_by_http2_are_joined_for_http1() {
+        let parts = pass(
+            head(|head| {
+                head.version(Version::HTTP_2)
+                    .header("cookie", "a=1")
+                    .header("cookie", "b=2")
+            }),
+            Hop::Http1,
+        );
+        assert_eq!(parts.headers.get_all("cookie").iter().count(), 1);
+        assert_eq!(parts.headers["cookie"], "a=1; b=2");
+    }
+
+    #[test]
+    fn an_upgrade_passes_but_not_to_h2c() {
+        let upgrade = |protocol: &str| {
+            head(|head| {
+                head.header("connection", "keep-alive, Upgrade")
+                    .header("upgrade", protocol)
+            })
+        };
+        let parts = pass(upgrade("websocket"), Hop::Http1);
+        assert_eq!(parts.headers["connection"], "upgrade");
+        assert_eq!(parts.headers["upgrade"], "websocket");
+        assert_eq!(wanted_upgrade(&upgrade("h2c")), None);
+    }
+
+    #[test]
+    fn only_grpc_itself_is_grpc() {
+        for (content_type, expected) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc;x=1", true),
+            ("application/grpc-web", false),
+            ("application/json", false),
+        ] {
+            let request = head(|head| head.header("content-type", content_type));
+            assert_eq!(is_grpc(request.headers()), expected, "{content_type}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What a request that asks (`vhive-explain: 1`) is told about its time, as a Server-Timing field
+//! (<https://www.w3.org/TR/server-timing/>).
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio::time::Instant;
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// The parts of a request's time up to the first byte of its response.
+#[derive(Default)]
+pub(crate) struct Timing {
+    /// In the queue.
+    pub(crate) waited: Duration,
+    /// Phases of the instance's start, if the request waited for it.
+    pub(crate) phases: Vec<(String, Duration)>,
+    /// Opening a connection; zero if there was one.
+    pub(crate) connect: Duration,
+    /// From handing over the request to the head of the response.
+    pub(crate) first_byte: Duration,
+}
+
+impl Timing {
+    /// Notes that a connection is there, since `start` if it had to be made; returns the present.
+    pub(crate) fn connected(&mut self, start: Instant, fresh: bool) -> Instant {
+        let now = Instant::now();
+        if fresh {
+            self.connect = now - start;
+        }
+        now
+    }
+
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        // Names that are no tokens are dropped rather than failing a request for its explanation.
+        if let Ok(value) = HeaderValue::try_from(self.text()) {
+            headers.append(SERVER_TIMING, value);
+        }
+    }
+
+    /// `queue` is the wait that no phase accounts for, so that the parts add up to the whole.
+    fn text(&self) -> String {
+        let explained: Duration = self.phases.iter().map(|(_, duration)| *duration).sum();
+        let mut text = String::new();
+        let mut push = |name: &str, duration: Duration| {
+            let separator = if text.is_empty() { "" } else { ", " };
+            let milliseconds = duration.as_secs_f64() * 1e3;
+            let _ = write!(text, "{separator}{name};dur={milliseconds:.3}");
+        };
+        if !self.waited.is_zero() {
+            push("queue", self.waited.saturating_sub(explained));
+        }
+        for (name, duration) in &self.phases {
+            push(&token(name), *duration);
+        }
+        push("connect", self.connect);
+        push("first-byte", self.first_byte);
+        text
+    }
+}
+
+fn token(name: &str) -> String {
+    name.chars()
+        .map(|character| match character {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' => character,
+            _ => '-',
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warm_request_has_only_its_connection_and_its_first_byte() {
+        let timing = Timing {
+            first_byte: Duration::from_micros(1234),
+            ..Timing::default()
+        };
+        assert_eq!(timing.text(), "connect;dur=0.000, first-byte;dur=1.234");
+    }
+
+    #[test]
+    fn the_parts_of_a_cold_start_add_up() {
+        let timing = Timing {
+            waited: Duration::from_millis(100),
+            phases: vec![
+                ("network".into(), Duration::from_millis(10)),
+                ("working set".into(), Duration::from_millis(70)),
+            ],
+            connect: Duration::from_micros(50),
+            first_byte: Duration::from_millis(2),
+        };
+        assert_eq!(
+            timing.text(),
+            "queue;dur=20.000, network;dur=10.000, working-set;dur=70.000, connect;dur=0.050, first-byte;dur=2.000"
+        );
+    }
+}

@@ -1,0 +1,150 @@
+//! HTTP/1.1 to an instance.
+//!
+//! A connection has no task: whoever has it out of the pool polls it, from the request's own task. That
+//! saves two wake-ups across tasks per request. What nobody polls notices nothing, so a connection is polled
+//! when it is taken out, which shows whether the instance closed it meanwhile.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use tokio::time::Instant;
+
+use super::{SendError, Timer};
+use crate::body::RequestBody;
+use crate::config::Options;
+use crate::endpoint::Connector;
+
+/// The idle connections of one endpoint.
+pub(crate) struct Pool {
+    idle: Mutex<Idle>,
+    capacity: usize,
+    age: Duration,
+    connect_timeout: Duration,
+}
+
+struct Idle {
+    open: bool,
+    /// Back: used last, taken first.
+    connections: VecDeque<(Instant, Box<Connection>)>,
+}
+
+impl Pool {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            idle: Mutex::new(Idle {
+                open: true,
+                connections: VecDeque::new(),
+            }),
+            capacity: options.idle_connections,
+            age: options.idle_connection_age,
+            connect_timeout: options.connect_timeout,
+        }
+    }
+
+    /// Closed, a pool keeps nothing.
+    pub(crate) fn set_open(&self, open: bool) {
+        let mut idle = self.idle();
+        idle.open = open;
+        if !open {
+            idle.connections.clear();
+        }
+    }
+
+    /// An idle connection that is still alive.
+    pub(crate) async fn take(&self) -> Option<Box<Connection>> {
+        loop {
+            let (_, mut connection) = self.idle().connections.pop_back()?;
+            if poll_fn(|cx| Poll::Ready(connection.poll_usable(cx))).await {
+                return Some(connection);
+            }
+        }
+    }
+
+    pub(crate) async fn open(&self, connector: &dyn Connector) -> io::Result<Box<Connection>> {
+        let io = super::connect(connector, self.connect_timeout).await?;
+        let (sender, driver) = http1::handshake(io).await.map_err(io::Error::other)?;
+        Ok(Box::new(Connection {
+            sender,
+            driver: Some(Box::pin(driver.with_upgrades())),
+            timer: Timer::default(),
+        }))
+    }
+
+    /// Takes back a connection whose exchange is complete.
+    pub(crate) fn put(&self, connection: Box<Connection>) {
+        let now = Instant::now();
+        let mut idle = self.idle();
+        if idle.open && connection.driver.is_some() {
+            idle.connections.push_back((now, connection));
+        }
+        let surplus = idle.connections.len() > self.capacity;
+        let stale = |(at, _): &(Instant, _)| now.saturating_duration_since(*at) > self.age;
+        if surplus || idle.connections.front().is_some_and(stale) {
+            idle.connections.pop_front();
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What moves the bytes of a connection. (Hyper's own type for it has no public name.)
+pub(crate) type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
+/// One connection; nothing happens on it unless it is polled.
+pub(crate) struct Connection {
+    sender: SendRequest<RequestBody>,
+    /// `None` once it has ended.
+    driver: Option<Driver>,
+    pub(crate) timer: Timer,
+}
+
+impl Connection {
+    /// Sends a request and waits for the head of the response. The timer is for the caller to poll.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, SendError> {
+        let mut response = pin!(self.sender.try_send_request(request));
+        let driver = &mut self.driver;
+        poll_fn(|cx| {
+            drive(driver, cx);
+            response.as_mut().poll(cx)
+        })
+        .await
+        .map_err(SendError::from)
+    }
+
+    /// Moves bytes in both directions.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+        drive(&mut self.driver, cx);
+    }
+
+    /// What moves the bytes, for somebody else to poll; the connection does not go back to the pool.
+    pub(crate) fn into_driver(self) -> Option<Driver> {
+        self.driver
+    }
+
+    fn poll_usable(&mut self, cx: &mut Context<'_>) -> bool {
+        self.drive(cx);
+        self.driver.is_some() && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())))
+    }
+}
+
+fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
+    if let Some(running) = driver {
+        // What went wrong reaches the request or the body that waits for it.
+        if running.as_mut().poll(cx).is_ready() {
+            *driver = None;
+        }
+    }
+}
