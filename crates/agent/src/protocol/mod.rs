@@ -1,0 +1,43 @@
+//! What host and guest say to each other, over one TCP connection which the guest opens.
+//!
+//! ```text
+//! guest  ── Hello ──────────────▶  host     as soon as the NIC is up
+//!        ◀────────────── Start ──
+//!        ── Started or Failed ──▶
+//!        ── stdout, stderr ─────▶           while the function runs
+//!        ◀──── Signal, Shutdown ─
+//!        ── Exited ─────────────▶           the last message; the guest then powers off
+//! ```
+//!
+//! If the connection ends early, the guest powers off: nobody is left to hear from it.
+
+mod frame;
+mod message;
+
+pub use frame::{Decoder, Error, Frame, MAX_FRAME, MAX_MESSAGE, Stream, decode, encode, output};
+pub use message::{
+    Exited, Failed, GuestFile, Hello, Process, Shutdown, Signal, Started, Step, ToGuest, ToHost,
+};
+
+use std::net::Ipv4Addr;
+
+/// Version of the protocol. Host and guest must agree: both come out of one build.
+pub const VERSION: u32 = 1;
+
+/// Address of the host on the tap. The same in every instance: each has its own network namespace.
+pub const HOST: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 1);
+
+/// Address of the guest.
+pub const GUEST: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 2);
+
+/// Length, in bits, of the network part of [`HOST`] and [`GUEST`].
+pub const PREFIX: u8 = 24;
+
+/// TCP port on [`HOST`] where the host waits for the agent, inside the instance's namespace.
+pub const HOST_PORT: u16 = 1024;
+
+/// MAC address of the tap (locally administered). Both sides know the other's, so no ARP is needed.
+pub const HOST_MAC: [u8; 6] = [0x02, 0x76, 0x68, 0x00, 0x00, 0x01];
+
+/// MAC address of the guest's NIC (locally administered).
+pub const GUEST_MAC: [u8; 6] = [0x02, 0x76, 0x68, 0x00, 0x00, 0x02];

@@ -1,0 +1,3 @@
+//! The protocol, as both sides use it.
+
+mod protocol;
