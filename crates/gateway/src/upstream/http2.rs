@@ -3,9 +3,10 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -14,7 +15,7 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tracing::debug;
 
-use super::SendError;
+use super::{Io, SendError};
 use crate::body::RequestBody;
 use crate::config::Options;
 use crate::endpoint::Connector;
@@ -45,9 +46,12 @@ struct Connection {
 
 struct Streams {
     used: AtomicUsize,
-    /// `SETTINGS_MAX_CONCURRENT_STREAMS` of the instance, as last seen.
-    limit: AtomicUsize,
+    /// Polled by the connection's task; everybody else asks it for `SETTINGS_MAX_CONCURRENT_STREAMS` of
+    /// the instance, which may change at any time without waking that task. `None` once it has ended.
+    driver: Mutex<Option<Driver>>,
 }
+
+type Driver = http2::Connection<Io, RequestBody, TokioExecutor>;
 
 /// One stream of a connection; dropping it makes room for another.
 pub(crate) struct Stream {
@@ -105,21 +109,9 @@ impl Pool {
             .map_err(io::Error::other)?;
         let streams = Arc::new(Streams {
             used: AtomicUsize::new(1),
-            limit: AtomicUsize::new(driver.current_max_send_streams()),
+            driver: Mutex::new(Some(driver)),
         });
-        let seen = streams.clone();
-        tokio::spawn(async move {
-            let mut driver = pin!(driver);
-            let end = poll_fn(|cx| {
-                let progress = driver.as_mut().poll(cx);
-                seen.limit
-                    .store(driver.current_max_send_streams(), Ordering::Relaxed);
-                progress
-            });
-            if let Err(error) = end.await {
-                debug!(%error, "connection to instance ended");
-            }
-        });
+        tokio::spawn(drive(streams.clone()));
         let connection = Connection { sender, streams };
         let stream = connection.stream();
         let mut state = self.state();
@@ -136,7 +128,7 @@ impl Pool {
 
 impl Connection {
     fn reserve(&self) -> Option<Stream> {
-        let limit = self.streams.limit.load(Ordering::Relaxed);
+        let limit = self.streams.limit();
         let room = |used| (used < limit).then_some(used + 1);
         self.streams
             .used
@@ -151,6 +143,34 @@ impl Connection {
             sender: self.sender.clone(),
             slot: Slot(self.streams.clone()),
         }
+    }
+}
+
+impl Streams {
+    fn limit(&self) -> usize {
+        let driver = self.driver();
+        driver.as_ref().map_or(0, Driver::current_max_send_streams)
+    }
+
+    fn driver(&self) -> MutexGuard<'_, Option<Driver>> {
+        self.driver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn drive(streams: Arc<Streams>) {
+    let end = poll_fn(|cx| {
+        let mut slot = streams.driver();
+        let Some(driver) = &mut *slot else {
+            return Poll::Ready(Ok(()));
+        };
+        let progress = Pin::new(driver).poll(cx);
+        if progress.is_ready() {
+            *slot = None;
+        }
+        progress
+    });
+    if let Err(error) = end.await {
+        debug!(%error, "connection to instance ended");
     }
 }
 

@@ -1,0 +1,17 @@
+//! The gateway between real clients and real instances over loopback.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod breaker;
+mod drain;
+mod expect;
+mod grpc;
+mod headers;
+mod instance;
+mod retry;
+mod rig;
+mod routing;
+mod stats;
+mod streaming;
+mod timeouts;
+mod tunnel;
+mod wake;

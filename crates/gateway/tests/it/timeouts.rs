@@ -1,0 +1,91 @@
+use std::time::Duration;
+
+use gateway::RevisionConfig;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, StreamBody};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::instance::Instance;
+use crate::rig::{HOST, Rig, key};
+
+fn limits(timeout: u64, start: u64, idle: u64) -> RevisionConfig {
+    RevisionConfig {
+        timeout: Duration::from_secs(timeout),
+        response_start_timeout: Duration::from_secs(start),
+        idle_timeout: Duration::from_secs(idle),
+        ..RevisionConfig::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_does_not_answer_is_given_up() {
+    let instance = Instance::http(|_| std::future::pending()).await;
+    for (config, text) in [
+        (
+            limits(7, 0, 0),
+            "request timeout: revision default/hello-00001 did not answer within 7s\n",
+        ),
+        (
+            limits(7, 3, 0),
+            "response start timeout: revision default/hello-00001 sent no response head within 3s\n",
+        ),
+    ] {
+        let rig = Rig::start(config, vec![instance.endpoint("a")]).await;
+        let answer = rig.get().await;
+        assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(answer.body, text);
+        assert_eq!(rig.gateway.stats(&key()).in_flight, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_head_the_body_ends_cleanly() {
+    // One word per second, for ever.
+    let instance = Instance::http(async |_| {
+        let words = futures_util::stream::unfold((), async |()| {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok(hyper::body::Frame::data("word".into())), ()))
+        });
+        Response::new(StreamBody::new(words).boxed_unsync())
+    })
+    .await;
+    let rig = Rig::start(limits(5, 0, 2), vec![instance.endpoint("a")]).await;
+    let mut stream = rig.tcp().await;
+    let request = format!("GET / HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+    assert!(response.ends_with("4\r\nword\r\n0\r\n\r\n"), "{response}");
+    assert_eq!(rig.gateway.stats(&key()).in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_in_the_middle_of_a_response_is_bounded() {
+    let instance = Instance::http(async |_| {
+        let words = futures_util::stream::unfold(1, async |seconds| {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            Some((Ok(hyper::body::Frame::data("word".into())), seconds * 4))
+        });
+        Response::new(StreamBody::new(words).boxed_unsync())
+    })
+    .await;
+    let rig = Rig::start(limits(0, 0, 10), vec![instance.endpoint("a")]).await;
+    // Words come after 1, 4 and 16 seconds.
+    assert_eq!(rig.get().await.body, "wordword");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_connection_starts_a_new_clock_for_each_request() {
+    let instance = Instance::http(async |_| {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        crate::instance::text("slow")
+    })
+    .await;
+    let rig = Rig::start(limits(5, 0, 0), vec![instance.endpoint("a")]).await;
+    let mut client = rig.http1().await;
+    for _ in 0..3 {
+        assert_eq!(client.ask(crate::rig::get()).await.body, "slow");
+    }
+    assert_eq!(instance.connections(), 1);
+}

@@ -1,0 +1,112 @@
+use gateway::RevisionConfig;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::instance::{self, Instance};
+use crate::rig::{HOST, Rig, get};
+
+/// Accepts an upgrade and sends back what it receives.
+async fn echo(mut request: Request<Incoming>) -> Response<instance::Body> {
+    assert_eq!(request.headers()["connection"], "upgrade");
+    assert_eq!(request.headers()["upgrade"], "websocket");
+    assert_eq!(
+        request.headers()["sec-websocket-key"],
+        "dGhlIHNhbXBsZSBub25jZQ=="
+    );
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let (mut reader, mut writer) = tokio::io::split(TokioIo::new(upgrade.await.unwrap()));
+        let _ = tokio::io::copy(&mut reader, &mut writer).await;
+        let _ = writer.shutdown().await;
+    });
+    Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+        .body(Full::default().boxed_unsync())
+        .unwrap()
+}
+
+const HANDSHAKE: &str = "connection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
+    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+#[tokio::test]
+async fn a_websocket_passes_and_counts_as_a_request_in_flight() {
+    let instance = Instance::http(echo).await;
+    let rig = Rig::start(RevisionConfig::default(), vec![instance.endpoint("a")]).await;
+    let mut stream = rig.tcp().await;
+    // The first frame goes out with the handshake: nothing may get lost on the way to the tunnel.
+    let request = format!("GET /chat HTTP/1.1\r\nhost: {HOST}\r\n{HANDSHAKE}early");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+    for line in [
+        "connection: upgrade\r\n",
+        "upgrade: websocket\r\n",
+        "sec-websocket-accept: ",
+    ] {
+        assert!(head.contains(line), "{line:?} in {head}");
+    }
+    let mut word = [0; 5];
+    stream.read_exact(&mut word).await.unwrap();
+    assert_eq!(&word, b"early");
+    stream.write_all(b"later").await.unwrap();
+    stream.read_exact(&mut word).await.unwrap();
+    assert_eq!(&word, b"later");
+    rig.until(|stats| stats.in_flight == 1).await;
+
+    stream.shutdown().await.unwrap();
+    assert_eq!(
+        stream.read(&mut word).await.unwrap(),
+        0,
+        "the end is passed on"
+    );
+    rig.until(|stats| stats.in_flight == 0).await;
+}
+
+#[tokio::test]
+async fn a_refused_upgrade_is_an_ordinary_response() {
+    let instance = Instance::http(async |_| {
+        Response::builder()
+            .status(StatusCode::UPGRADE_REQUIRED)
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .body(Full::from("version 13 please").boxed_unsync())
+            .unwrap()
+    })
+    .await;
+    let rig = Rig::start(RevisionConfig::default(), vec![instance.endpoint("a")]).await;
+    let mut request = get();
+    let headers = request.headers_mut();
+    headers.insert("connection", "upgrade".parse().unwrap());
+    headers.insert("upgrade", "websocket".parse().unwrap());
+    let answer = rig.http1().await.ask(request).await;
+    assert_eq!(answer.status, StatusCode::UPGRADE_REQUIRED);
+    assert_eq!(answer.header("upgrade"), "websocket");
+    assert_eq!(answer.body, "version 13 please");
+}
+
+#[tokio::test]
+async fn a_change_of_protocol_that_nobody_asked_for_is_an_error() {
+    let instance = Instance::raw(async |mut stream| {
+        let mut head = [0; 1024];
+        assert_ne!(stream.read(&mut head).await.unwrap(), 0);
+        let answer =
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        let _ = stream.read(&mut head).await;
+    })
+    .await;
+    let rig = Rig::start(RevisionConfig::default(), vec![instance.endpoint("a")]).await;
+    let answer = rig.get().await;
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    rig.until(|stats| stats.in_flight == 0).await;
+}
