@@ -18,8 +18,8 @@ pub struct Child<'a> {
     pub inode: Inode,
 }
 
-/// A listing that has been written.
-#[derive(Debug, Clone)]
+/// A listing that has been written. The default one is that of an empty folder.
+#[derive(Debug, Clone, Default)]
 pub struct Listing {
     pub(super) start: Position,
     /// Bytes.

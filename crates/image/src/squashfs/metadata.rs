@@ -16,7 +16,7 @@ pub(super) struct Metadata {
 }
 
 /// A place in a run of metadata blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Position {
     /// Of the block's header, from the start of the run.
     pub(super) block: u32,
