@@ -80,7 +80,8 @@ impl Target<'_> {
         let (folder, name) = match path::place(&entry.path, depth)? {
             Place::Ignored => return Ok(()),
             Place::Whiteout { folder, name } => {
-                tree.hide(&folder, name, layer);
+                let folder = tree.folder(&folder, layer, budget)?;
+                tree.hide(folder, name, layer);
                 return Ok(());
             }
             Place::Opaque { folder } => {
@@ -98,7 +99,7 @@ impl Target<'_> {
             }
             Place::At { folder, name } => (folder, name),
         };
-        let meta = meta(&entry, budget)?;
+        let mut meta = meta(&entry, budget)?;
         let kind = match entry.kind {
             Told::HardLink { target } => {
                 let target = path::components(&target, depth)?;
@@ -107,7 +108,8 @@ impl Target<'_> {
             }
             // How overlayfs writes a whiteout. The guest's would take it for one.
             Told::CharDevice { major: 0, minor: 0 } => {
-                tree.remove(&folder, name);
+                let folder = tree.folder(&folder, layer, budget)?;
+                tree.remove(folder, name);
                 return Ok(());
             }
             Told::CharDevice { major, minor } => {
@@ -128,6 +130,8 @@ impl Target<'_> {
                     return Err(Refusal::BadSymlink.into());
                 }
                 budget.metadata(target.len())?;
+                // No Linux file system keeps any other, whatever archives say.
+                meta.mode = 0o777;
                 Kind::Symlink(target.into())
             }
             Told::File { len, segments } => {

@@ -238,31 +238,21 @@ impl Tree {
     }
 
     /// Takes a name away, whichever layer it is from.
-    pub(super) fn remove(&mut self, folder: &[&[u8]], name: &[u8]) {
-        if let Some(folder) = self.find(folder)
-            && let Some(names) = self.children_mut(folder)
-        {
+    pub(super) fn remove(&mut self, folder: NodeId, name: &[u8]) {
+        if let Some(names) = self.children_mut(folder) {
             names.remove(name);
         }
     }
 
     /// A whiteout: takes away what lower layers have at a name. What `layer` itself has put there,
     /// earlier in its archive, stays.
-    pub(super) fn hide(&mut self, folder: &[&[u8]], name: &[u8], layer: LayerNumber) {
-        let Some(folder) = self.find(folder) else {
-            return;
-        };
-        let Some(found) = self
+    pub(super) fn hide(&mut self, folder: NodeId, name: &[u8], layer: LayerNumber) {
+        let found = self
             .children(folder)
             .and_then(|names| names.get(name))
-            .copied()
-        else {
-            return;
-        };
-        if !self.keeps(found, layer)
-            && let Some(names) = self.children_mut(folder)
-        {
-            names.remove(name);
+            .copied();
+        if found.is_some_and(|found| !self.keeps(found, layer)) {
+            self.remove(folder, name);
         }
     }
 

@@ -1,0 +1,5 @@
+//! What the crate does, seen from outside.
+
+#![allow(clippy::unwrap_used)]
+
+mod flatten;
