@@ -1,5 +1,7 @@
 //! Safe wrappers round the kernel; the only crate with unsafe code.
 
 pub mod link;
+pub mod memfd;
 pub mod netns;
+pub mod process;
 pub mod tap;

@@ -1,3 +1,4 @@
 //! The wrappers against the running kernel.
 
 mod network;
+mod process;
