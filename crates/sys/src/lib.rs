@@ -1,5 +1,6 @@
 //! Safe wrappers round the kernel; the only crate with unsafe code.
 
+pub mod kvm;
 pub mod link;
 pub mod memfd;
 pub mod netns;

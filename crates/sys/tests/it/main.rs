@@ -1,4 +1,5 @@
 //! The wrappers against the running kernel.
 
+mod kvm;
 mod network;
 mod process;
