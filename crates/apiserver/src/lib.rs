@@ -1,1 +1,5 @@
 //! Embedded object store and the Kubernetes-style HTTP API over it
+
+pub mod store;
+
+pub use store::Store;
