@@ -1,2 +1,42 @@
 //! PID 1 of the guest.
-fn main() {}
+//!
+//! ```text
+//! kernel ─▶ modules ─▶ network ─▶ Hello ─▶ root ─▶ launcher ─▶ Start ─▶ exec ─▶ supervise ─▶ power off
+//! ```
+//!
+//! The order is what makes the start quick: the host hears from the guest as early as it can, and while it
+//! answers, the guest does what does not depend on the answer. Nothing is done before the function starts
+//! that can wait until after.
+//!
+//! The same program, called as `launch`, is the process that becomes the function: see [`launch`].
+
+mod boot;
+mod clock;
+mod host;
+mod launch;
+mod launcher;
+mod modules;
+mod network;
+mod power;
+mod root;
+mod supervise;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|argument| argument == launcher::ARGUMENT)
+    {
+        return launch::main();
+    }
+    if std::process::id() != 1 {
+        eprintln!("agent: this program is PID 1 of a vhive guest; it does nothing elsewhere");
+        return ExitCode::from(2);
+    }
+    if let Err(error) = boot::run() {
+        eprintln!("agent: {}", boot::chain(&error));
+    }
+    power::off();
+    ExitCode::FAILURE
+}

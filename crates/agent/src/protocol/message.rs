@@ -39,8 +39,6 @@ pub struct Hello {
     pub kernel: String,
     /// Microseconds since the kernel's clock started.
     pub uptime_us: u64,
-    /// What the agent did before this message, in order.
-    pub steps: Vec<Step>,
 }
 
 /// One step of the agent's start.
@@ -57,8 +55,8 @@ pub struct Step {
 pub struct Started {
     /// Process id inside the guest.
     pub pid: u32,
-    /// Microseconds since the kernel's clock started.
-    pub uptime_us: u64,
+    /// What the agent did until now, in order.
+    pub steps: Vec<Step>,
 }
 
 /// How the process ended. Either `code` or `signal` is set.

@@ -1,0 +1,224 @@
+//! The launcher's own side: from a fresh process to the function, in one direction.
+//!
+//! See [`crate::launcher`] for why it exists and what is said over standard input.
+
+mod etc;
+mod program;
+mod user;
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use agent::protocol::{Failed, GuestFile, Process};
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::SigSet;
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_settime};
+use nix::unistd::{dup2_stdin, fchown, setgroups, sethostname, setresgid, setresuid, setsid};
+
+use crate::boot::chain;
+use user::User;
+
+/// What `execvp` and the shells of most distributions fall back on.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("cannot read what to launch")]
+    Read(#[source] io::Error),
+    #[error("cannot understand what to launch")]
+    Json(#[from] serde_json::Error),
+    #[error("the clock cannot be set")]
+    Clock(#[source] Errno),
+    #[error("the host name cannot be set to {name:?}")]
+    Hostname { name: String, source: Errno },
+    #[error("{path:?}")]
+    File { path: PathBuf, source: io::Error },
+    #[error("{path:?}")]
+    Workdir { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    User(#[from] user::Error),
+    #[error("user {uid}, group {gid} cannot be taken on")]
+    Identity { uid: u32, gid: u32, source: Errno },
+    #[error("the limit of open files cannot be set to {limit}")]
+    Limit { limit: u64, source: Errno },
+    #[error("the standard streams cannot be set up")]
+    Streams(#[source] io::Error),
+    #[error(transparent)]
+    Program(#[from] program::Error),
+}
+
+impl Error {
+    fn stage(&self) -> &'static str {
+        match self {
+            Error::Read(_) | Error::Json(_) | Error::Streams(_) => "launch",
+            Error::Clock(_) => "clock",
+            Error::Hostname { .. } => "hostname",
+            Error::File { .. } => "files",
+            Error::Workdir { .. } => "workdir",
+            Error::User(_) | Error::Identity { .. } => "user",
+            Error::Limit { .. } => "limits",
+            Error::Program(_) => "exec",
+        }
+    }
+}
+
+/// Becomes the process that PID 1 asks for. Returns only if that fails, after telling PID 1.
+pub(crate) fn main() -> ExitCode {
+    match io::stdin().as_fd().try_clone_to_owned() {
+        Ok(socket) => {
+            let mut socket = UnixStream::from(socket);
+            let error = launch(&mut socket);
+            let failed = Failed {
+                stage: error.stage().to_owned(),
+                message: chain(&error),
+            };
+            // If PID 1 does not listen the machine is at its end.
+            let _ = serde_json::to_vec(&failed).map(|json| socket.write_all(&json));
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        Err(error) => eprintln!("agent: the launcher has no standard input: {error}"),
+    }
+    ExitCode::FAILURE
+}
+
+/// Never returns `Ok`: what there is to return is why the process could not be started.
+fn launch(socket: &mut UnixStream) -> Error {
+    match prepare(socket) {
+        Ok((path, mut command)) => program::Error::exec(path, command.exec()).into(),
+        Err(error) => error,
+    }
+}
+
+fn prepare(socket: &mut UnixStream) -> Result<(PathBuf, Command), Error> {
+    let mut json = Vec::new();
+    socket.read_to_end(&mut json).map_err(Error::Read)?;
+    let process: Process = serde_json::from_slice(&json)?;
+
+    if process.time_unix_us != 0 {
+        let micros = process.time_unix_us;
+        let time = TimeSpec::new(
+            (micros / 1_000_000) as i64,
+            (micros % 1_000_000 * 1000) as i64,
+        );
+        clock_settime(ClockId::CLOCK_REALTIME, time).map_err(Error::Clock)?;
+    }
+    if !process.hostname.is_empty() {
+        sethostname(&process.hostname).map_err(|source| Error::Hostname {
+            name: process.hostname.clone(),
+            source,
+        })?;
+    }
+    for file in etc::files(&process.hostname, &process.dns)
+        .iter()
+        .chain(&process.files)
+    {
+        write(file)?;
+    }
+    let user = user::resolve(
+        &process.user,
+        Path::new("/etc/passwd"),
+        Path::new("/etc/group"),
+    )?;
+    workdir(&process.cwd)?;
+    streams(&user)?;
+    if process.rlimit_nofile != 0 {
+        let limit = process.rlimit_nofile;
+        setrlimit(Resource::RLIMIT_NOFILE, limit, limit)
+            .map_err(|source| Error::Limit { limit, source })?;
+    }
+    // PID 1 blocks signals that it reads from a descriptor, and a blocked signal stays so across exec.
+    let _ = SigSet::empty().thread_set_mask();
+    // Fails only for the leader of a process group, which a process that was just spawned is not.
+    let _ = setsid();
+    take_identity(&user).map_err(|source| Error::Identity {
+        uid: user.uid.as_raw(),
+        gid: user.gid.as_raw(),
+        source,
+    })?;
+
+    let variable = |name: &str| process.env.iter().rev().find(|(key, _)| key == name);
+    let path = variable("PATH").map_or(DEFAULT_PATH, |(_, path)| path);
+    let program = program::find(process.argv.first().map_or("", String::as_str), path)?;
+    let mut command = Command::new(&program);
+    command
+        .arg0(process.argv.first().map_or("", String::as_str))
+        .args(process.argv.iter().skip(1))
+        .env_clear()
+        .env("PATH", path)
+        .env("HOME", &user.home)
+        .envs(process.env.iter().map(|(key, value)| (key, value)));
+    Ok((program, command))
+}
+
+/// Writes a file, in place of what the image has there.
+fn write(file: &GuestFile) -> Result<(), Error> {
+    let path = Path::new(&file.path);
+    let failed = |source| Error::File {
+        path: path.into(),
+        source,
+    };
+    let create = || {
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(file.mode)
+            .open(path)
+    };
+    let mut open = create();
+    if matches!(&open, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+        folder(path.parent().unwrap_or(path)).map_err(failed)?;
+        open = create();
+    }
+    open.and_then(|mut open| open.write_all(&file.contents))
+        .map_err(failed)
+}
+
+fn workdir(path: &str) -> Result<(), Error> {
+    let path = Path::new(if path.is_empty() { "/" } else { path });
+    let failed = |source| Error::Workdir {
+        path: path.into(),
+        source,
+    };
+    match std::env::set_current_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            folder(path).map_err(failed)?;
+            std::env::set_current_dir(path).map_err(failed)
+        }
+        result => result.map_err(failed),
+    }
+}
+
+fn folder(path: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(path)
+}
+
+/// Standard input reads as empty; the pipes of the others belong to the user, who may open `/dev/stdout`.
+fn streams(user: &User) -> Result<(), Error> {
+    let null: OwnedFd = File::open("/dev/null").map_err(Error::Streams)?.into();
+    dup2_stdin(null).map_err(|errno| Error::Streams(errno.into()))?;
+    if !user.uid.is_root() {
+        for stream in [io::stdout().as_fd(), io::stderr().as_fd()] {
+            fchown(stream, Some(user.uid), None).map_err(|errno| Error::Streams(errno.into()))?;
+        }
+    }
+    Ok(())
+}
+
+fn take_identity(user: &User) -> Result<(), Errno> {
+    setgroups(&user.groups)?;
+    setresgid(user.gid, user.gid, user.gid)?;
+    setresuid(user.uid, user.uid, user.uid)
+}

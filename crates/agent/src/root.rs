@@ -1,0 +1,170 @@
+//! The function's root: the image, read-only, under a layer of memory that takes what the function writes.
+//!
+//! ```text
+//! /image   squashfs on /dev/vda          /layer   tmpfs: upper/ and work/
+//!      └──────────────┬────────────────────────┘
+//! /root    overlay, which becomes /, with /dev, /proc, /sys
+//! ```
+//!
+//! The initramfs is the kernel's first root and cannot be left by `pivot_root(2)`; the new root is moved over
+//! it and entered with chroot(2), as Documentation/filesystems/ramfs-rootfs-initramfs.rst tells.
+
+use std::ffi::CStr;
+use std::io;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+
+const NO_DEVICES: MsFlags = MsFlags::MS_NOSUID
+    .union(MsFlags::MS_NOEXEC)
+    .union(MsFlags::MS_NODEV);
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("cannot mount {what} on {target:?}")]
+    Mount {
+        what: &'static str,
+        target: PathBuf,
+        source: Errno,
+    },
+    #[error("cannot make the folder {path:?}")]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("cannot enter the image's root")]
+    Enter(#[source] io::Error),
+}
+
+/// A file system to mount inside the root.
+struct Mount {
+    what: &'static str,
+    target: &'static str,
+    flags: MsFlags,
+    data: Option<&'static CStr>,
+}
+
+const fn inside(what: &'static str, target: &'static str, flags: MsFlags) -> Mount {
+    Mount {
+        what,
+        target,
+        flags,
+        data: None,
+    }
+}
+
+/// Mounts the image and makes it this process's root and working directory.
+pub(crate) fn enter() -> Result<(), Error> {
+    mount_at(&inside("devtmpfs", "/dev", MsFlags::MS_NOSUID))?;
+    for path in ["/image", "/layer", "/root"] {
+        folder(path)?;
+    }
+    attach(
+        "/dev/vda",
+        "/image",
+        "squashfs",
+        MsFlags::MS_RDONLY | MsFlags::MS_NODEV,
+        None,
+    )?;
+    attach(
+        "tmpfs",
+        "/layer",
+        "tmpfs",
+        MsFlags::empty(),
+        Some(c"mode=0755"),
+    )?;
+    for path in ["/layer/upper", "/layer/work"] {
+        folder(path)?;
+    }
+    let layers = c"lowerdir=/image,upperdir=/layer/upper,workdir=/layer/work";
+    attach(
+        "overlay",
+        "/root",
+        "overlay",
+        MsFlags::empty(),
+        Some(layers),
+    )?;
+
+    std::env::set_current_dir("/root").map_err(Error::Enter)?;
+    mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>).map_err(|source| {
+        Error::Mount {
+            what: "the root",
+            target: "/".into(),
+            source,
+        }
+    })?;
+    std::os::unix::fs::chroot(".").map_err(Error::Enter)?;
+    std::env::set_current_dir("/").map_err(Error::Enter)?;
+
+    for each in [
+        inside("devtmpfs", "/dev", MsFlags::MS_NOSUID),
+        inside("proc", "/proc", NO_DEVICES),
+        inside("sysfs", "/sys", NO_DEVICES),
+    ] {
+        mount_at(&each)?;
+    }
+    Ok(())
+}
+
+/// Mounts what a function may look for, but nothing before it needs.
+pub(crate) fn complete() -> Result<(), Error> {
+    for each in [
+        Mount {
+            data: Some(c"mode=0620,gid=5,ptmxmode=0666"),
+            ..inside(
+                "devpts",
+                "/dev/pts",
+                MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC),
+            )
+        },
+        Mount {
+            data: Some(c"mode=1777"),
+            ..inside(
+                "tmpfs",
+                "/dev/shm",
+                MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV),
+            )
+        },
+        inside("mqueue", "/dev/mqueue", NO_DEVICES),
+        inside("cgroup2", "/sys/fs/cgroup", NO_DEVICES),
+    ] {
+        mount_at(&each)?;
+    }
+    Ok(())
+}
+
+/// Mounts, and makes the mount point only if it turns out to be missing: images mostly have it.
+fn mount_at(each: &Mount) -> Result<(), Error> {
+    match attach(each.what, each.target, each.what, each.flags, each.data) {
+        Err(Error::Mount {
+            source: Errno::ENOENT,
+            ..
+        }) => {
+            folder(each.target)?;
+            attach(each.what, each.target, each.what, each.flags, each.data)
+        }
+        result => result,
+    }
+}
+
+fn attach(
+    source: &str,
+    target: &'static str,
+    file_system: &'static str,
+    flags: MsFlags,
+    data: Option<&CStr>,
+) -> Result<(), Error> {
+    mount(Some(source), target, Some(file_system), flags, data).map_err(|source| Error::Mount {
+        what: file_system,
+        target: target.into(),
+        source,
+    })
+}
+
+fn folder(path: &str) -> Result<(), Error> {
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::Folder {
+            path: path.into(),
+            source: error,
+        }),
+        _ => Ok(()),
+    }
+}
