@@ -4,7 +4,7 @@ use std::io::Read;
 
 use super::limits::Budget;
 use super::path::{self, Place};
-use super::refusal::{Refusal, Trouble};
+use super::refusal::{Refusal, Trouble, shown};
 use super::spool::Spool;
 use super::tar::{Entries, Entry, Kind as Told};
 use super::tree::{Folder, Kind, LayerNumber, Meta, Node, ROOT, Tree};
@@ -55,8 +55,7 @@ pub(super) fn apply(
                 });
             }
         };
-        last.clear();
-        last.push_str(&String::from_utf8_lossy(&entry.path));
+        last = shown(&entry.path);
         if let Err(trouble) = target.entry(layer, entry, &mut entries) {
             return Err(Failed {
                 entry: last,
@@ -150,20 +149,22 @@ impl Target<'_> {
 fn meta(entry: &Entry, budget: &mut Budget) -> Result<Meta, Refusal> {
     let mut xattrs = Vec::new();
     for (name, value) in &entry.xattrs {
-        let shown = || String::from_utf8_lossy(name).into_owned();
         if name.starts_with(OVERLAY) {
             continue;
         }
         if !is_storable(name) {
-            let path = String::from_utf8_lossy(&entry.path);
-            tracing::warn!(%path, xattr = shown(), "attribute left out: squashfs has no place for it");
+            tracing::warn!(
+                path = shown(&entry.path),
+                xattr = shown(name),
+                "attribute left out: squashfs has no place for it"
+            );
             continue;
         }
         if name.contains(&0) {
             return Err(Refusal::Nul);
         }
         if name.len() > XATTR_NAME_MAX || value.len() > XATTR_VALUE_MAX {
-            return Err(Refusal::BadXattr { name: shown() });
+            return Err(Refusal::BadXattr { name: shown(name) });
         }
         budget.metadata(name.len() + value.len() + XATTR_OVERHEAD)?;
         xattrs.push(Xattr {

@@ -123,3 +123,26 @@ impl From<io::Error> for Trouble {
         }
     }
 }
+
+/// A name for people: text, and no longer than anybody reads, as layers may have names of a megabyte.
+pub(super) fn shown(name: &[u8]) -> String {
+    const LONGEST: usize = 1024;
+    match name.get(..LONGEST) {
+        Some(start) if name.len() > LONGEST => format!("{}…", String::from_utf8_lossy(start)),
+        _ => String::from_utf8_lossy(name).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shown_whole_or_cut_short() {
+        assert_eq!(shown(b"a/b"), "a/b");
+        assert_eq!(shown(&[b'x'; 1024]).len(), 1024);
+        let cut = shown(&vec![b'x'; 1 << 20]);
+        assert_eq!(cut.chars().count(), 1025);
+        assert!(cut.ends_with('…'));
+    }
+}

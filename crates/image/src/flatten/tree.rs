@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use super::Refusal;
 use super::limits::Budget;
+use super::refusal::shown;
 use super::spool::ContentId;
 use crate::squashfs::Xattr;
 
@@ -170,7 +171,7 @@ impl Tree {
             folder = match found {
                 Some(name) if self.children(name.node).is_some() => name.node,
                 Some(name) if name.layer == layer => {
-                    let at = String::from_utf8_lossy(part).into_owned();
+                    let at = shown(part);
                     return Err(Refusal::BelowNonFolder { at });
                 }
                 _ => {
@@ -222,16 +223,20 @@ impl Tree {
         layer: LayerNumber,
         budget: &mut Budget,
     ) -> Result<(), Refusal> {
-        let shown = || String::from_utf8_lossy(&target.join(&b'/')).into_owned();
+        let shown_target = || shown(&target.join(&b'/'));
         if target.split_last() == Some((&name, folder)) {
             return Err(Refusal::LinkToItself);
         }
         // Looked up first: a folder on the way to the new name may hide what is linked to.
         let node = self
             .find(target)
-            .ok_or_else(|| Refusal::MissingLinkTarget { target: shown() })?;
+            .ok_or_else(|| Refusal::MissingLinkTarget {
+                target: shown_target(),
+            })?;
         if self.children(node).is_some() {
-            return Err(Refusal::LinkToFolder { target: shown() });
+            return Err(Refusal::LinkToFolder {
+                target: shown_target(),
+            });
         }
         let folder = self.folder(folder, layer, budget)?;
         self.name(folder, name, node, layer, budget)
