@@ -1,1 +1,23 @@
-//! Knative Serving types, defaulting and validation; no I/O
+//! Knative Serving's types (`serving.knative.dev/v1`), their defaults and their validation.
+//!
+//! *Invariant.* No I/O and no clock: everything here is a function of what it is given.
+
+pub mod admission;
+pub mod core;
+pub mod defaults;
+pub mod duration;
+pub mod field_error;
+pub mod meta;
+pub mod quantity;
+pub mod resource;
+pub mod serving;
+pub mod status;
+pub mod validate;
+
+pub use admission::{admit, unknown_fields};
+pub use field_error::FieldErrors;
+pub use resource::{Resource, kinds};
+pub use status::Status;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! The parts of core/v1 that a function's template is made of.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::meta::{StringMap, is_zero};
+
+/// One container.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Container {
+    /// Name, unique in its pod; defaulted.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Image reference.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub image: String,
+    /// Overrides the image's entrypoint.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Overrides the image's command.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Overrides the image's working directory.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub working_dir: String,
+    /// At most one port.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<ContainerPort>,
+    /// Environment.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<EnvVar>,
+    /// Environment from whole `ConfigMaps` and `Secrets`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env_from: Vec<Value>,
+    /// CPU and memory.
+    #[serde(skip_serializing_if = "ResourceRequirements::is_empty")]
+    pub resources: ResourceRequirements,
+    /// When the container counts as ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readiness_probe: Option<Probe>,
+    /// When it must be restarted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub liveness_probe: Option<Probe>,
+    /// When it has started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub startup_probe: Option<Probe>,
+    /// `Always`, `IfNotPresent` or `Never`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub image_pull_policy: String,
+    /// User and privileges.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_context: Option<Value>,
+    /// Mounts of the pod's volumes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volume_mounts: Vec<Value>,
+    /// Where the last words are read from.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub termination_message_path: String,
+    /// How they are read.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub termination_message_policy: String,
+}
+
+/// A port that a container listens on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerPort {
+    /// Empty, `http1` or `h2c`: the protocol.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// TCP port.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub container_port: i64,
+    /// `TCP`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub protocol: String,
+}
+
+/// One environment variable.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EnvVar {
+    /// Its name.
+    pub name: String,
+    /// Its value, if written out.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub value: String,
+    /// Where its value comes from, if not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_from: Option<Value>,
+}
+
+/// CPU and memory, as quantities.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ResourceRequirements {
+    /// Most it may use.
+    #[serde(skip_serializing_if = "StringMap::is_empty")]
+    pub limits: StringMap,
+    /// What it needs at least.
+    #[serde(skip_serializing_if = "StringMap::is_empty")]
+    pub requests: StringMap,
+}
+
+impl ResourceRequirements {
+    /// Nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        self.limits.is_empty() && self.requests.is_empty()
+    }
+}
+
+/// How to find out whether a container is well.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Probe {
+    /// An HTTP GET.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_get: Option<HttpGet>,
+    /// A TCP connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp_socket: Option<TcpSocket>,
+    /// A gRPC health check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<Value>,
+    /// A command in the container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exec: Option<Value>,
+    /// Seconds before the first try.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial_delay_seconds: Option<i32>,
+    /// Seconds one try may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<i32>,
+    /// Seconds between tries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub period_seconds: Option<i32>,
+    /// Successes in a row to count as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub success_threshold: Option<i32>,
+    /// Failures in a row to count as unwell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_threshold: Option<i32>,
+}
+
+/// An HTTP GET of a path.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HttpGet {
+    /// Path; empty is `/`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    /// Port; 0 is the container's.
+    pub port: Value,
+    /// Host header.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub host: String,
+    /// `HTTP` or `HTTPS`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub scheme: String,
+    /// Headers to send.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub http_headers: Vec<Value>,
+}
+
+/// A TCP connection.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TcpSocket {
+    /// Port; 0 is the container's.
+    pub port: Value,
+    /// Host.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub host: String,
+}
