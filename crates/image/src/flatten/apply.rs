@@ -24,6 +24,8 @@ pub(super) struct Target<'a> {
     pub(super) tree: Tree,
     pub(super) spool: Spool,
     pub(super) budget: Budget<'a>,
+    /// Extended attributes that squashfs has no place for.
+    pub(super) xattrs_left_out: u64,
 }
 
 /// Where in a layer something went wrong.
@@ -73,7 +75,12 @@ impl Target<'_> {
         entry: Entry,
         entries: &mut Entries<impl Read>,
     ) -> Result<(), Trouble> {
-        let Self { tree, budget, .. } = self;
+        let Self {
+            tree,
+            budget,
+            xattrs_left_out,
+            spool,
+        } = self;
         budget.entry()?;
         let depth = budget.max_depth();
         let (folder, name) = match path::place(&entry.path, depth)? {
@@ -92,13 +99,13 @@ impl Target<'_> {
                 if !matches!(entry.kind, Told::Folder) {
                     return Err(Refusal::RootNotFolder.into());
                 }
-                let meta = meta(&entry, budget)?;
+                let meta = meta(&entry, budget, xattrs_left_out)?;
                 tree.describe(ROOT, meta);
                 return Ok(());
             }
             Place::At { folder, name } => (folder, name),
         };
-        let mut meta = meta(&entry, budget)?;
+        let mut meta = meta(&entry, budget, xattrs_left_out)?;
         let kind = match entry.kind {
             Told::HardLink { target } => {
                 let target = path::components(&target, depth)?;
@@ -135,7 +142,7 @@ impl Target<'_> {
             }
             Told::File { len, segments } => {
                 budget.file(len)?;
-                let mut incoming = self.spool.begin();
+                let mut incoming = spool.begin();
                 entries.copy(len, segments.as_deref(), &mut incoming)?;
                 Kind::File(incoming.finish().map_err(Trouble::Spool)?)
             }
@@ -146,18 +153,14 @@ impl Target<'_> {
     }
 }
 
-fn meta(entry: &Entry, budget: &mut Budget) -> Result<Meta, Refusal> {
+fn meta(entry: &Entry, budget: &mut Budget, left_out: &mut u64) -> Result<Meta, Refusal> {
     let mut xattrs = Vec::new();
     for (name, value) in &entry.xattrs {
         if name.starts_with(OVERLAY) {
             continue;
         }
         if !is_storable(name) {
-            tracing::warn!(
-                path = shown(&entry.path),
-                xattr = shown(name),
-                "attribute left out: squashfs has no place for it"
-            );
+            *left_out += 1;
             continue;
         }
         if name.contains(&0) {

@@ -177,6 +177,7 @@ pub fn flatten(layers: &[Layer], out: &Path, limits: &Limits) -> Result<Flattene
         tree: Tree::new(),
         spool: Spool::create(folder).map_err(spool_failed)?,
         budget: Budget::new(limits),
+        xattrs_left_out: 0,
     };
     let mut unpacked = 0;
     for (layer, number) in layers.iter().zip(1..) {
@@ -187,6 +188,10 @@ pub fn flatten(layers: &[Layer], out: &Path, limits: &Limits) -> Result<Flattene
         })?;
         apply::apply(&mut target, number, input)
             .map_err(|failed| describe(failed, layer, folder))?;
+    }
+    if target.xattrs_left_out > 0 {
+        let count = target.xattrs_left_out;
+        tracing::warn!(count, root = %out.display(), "attributes left out: squashfs has no place for them");
     }
     let spooled = target.spool.finish().map_err(spool_failed)?;
 
