@@ -43,7 +43,7 @@ fn tar(staging: &Staging, path: &Path) -> Result<(Blob, Digest), Error> {
     let stream = compression::reader(BufReader::with_capacity(BUFFER, file)).map_err(read)?;
     let limits = Limits::default();
     let bounds = Bounds {
-        entries: limits.max_entries,
+        entries: limits.max_entries.into(),
         bytes: limits.max_unpacked_bytes,
     };
     compress(staging, size, |out| {
