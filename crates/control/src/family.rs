@@ -1,0 +1,107 @@
+//! A function's whole family: the Service, its Configuration and Route, and their Revisions.
+//!
+//! ```text
+//! Service ─┬─► Configuration ─► Revision … (one for each generation)
+//!          └─► Route ─► shares of the traffic
+//! ```
+
+use std::collections::BTreeMap;
+
+use api::resource::{self, Resource};
+use api::serving::{Configuration, Revision, Route, Service};
+use jiff::Timestamp;
+
+use crate::object::Action;
+use crate::observation::RevisionObservation;
+use crate::reconcile;
+use crate::routing::Domain;
+
+/// All that there is under one name in one namespace.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Family {
+    /// The Service.
+    pub service: Option<Service>,
+    /// The Configuration of that name.
+    pub configuration: Option<Configuration>,
+    /// The Route of that name.
+    pub route: Option<Route>,
+    /// The Revisions of the Configuration, by name.
+    pub revisions: BTreeMap<String, Revision>,
+    /// What is seen of them, by name.
+    pub observations: BTreeMap<String, RevisionObservation>,
+}
+
+/// What to do next. Nothing once everything is as it should be; until then each round of doing all of it and looking again
+/// comes closer.
+pub fn plan(family: &Family, domain: &Domain, now: Timestamp) -> Vec<Action> {
+    let mut actions = orphans(family);
+    if !actions.is_empty() {
+        return actions;
+    }
+    if let Some(service) = &family.service {
+        actions.extend(reconcile::service(
+            service,
+            family.configuration.as_ref(),
+            family.route.as_ref(),
+            now,
+        ));
+    }
+    if let Some(configuration) = &family.configuration {
+        actions.extend(reconcile::configuration(
+            configuration,
+            &family.revisions,
+            now,
+        ));
+    }
+    for revision in family.revisions.values() {
+        let observation = family.observations.get(&revision.metadata.name);
+        actions.extend(observation.and_then(|seen| reconcile::revision(revision, seen, now)));
+    }
+    if let Some(route) = &family.route {
+        actions.extend(reconcile::route(
+            route,
+            family.configuration.as_ref(),
+            &family.revisions,
+            domain,
+            now,
+        ));
+    }
+    actions
+}
+
+/// Objects whose owner is gone, or is another of the same name.
+fn orphans(family: &Family) -> Vec<Action> {
+    let service = family.service.as_ref().map(|it| it.metadata.uid.as_str());
+    let configuration = family
+        .configuration
+        .as_ref()
+        .map(|it| it.metadata.uid.as_str());
+    let mut actions = Vec::new();
+    let mut check = |metadata: &api::meta::ObjectMeta, resource: Resource| {
+        let Some(owner) = metadata.controller() else {
+            return;
+        };
+        let alive = match owner.kind.as_str() {
+            "Service" => service,
+            "Configuration" => configuration,
+            _ => return,
+        };
+        if alive != Some(owner.uid.as_str()) {
+            actions.push(Action::Delete {
+                resource,
+                namespace: metadata.namespace.clone(),
+                name: metadata.name.clone(),
+            });
+        }
+    };
+    if let Some(configuration) = &family.configuration {
+        check(&configuration.metadata, resource::CONFIGURATIONS);
+    }
+    if let Some(route) = &family.route {
+        check(&route.metadata, resource::ROUTES);
+    }
+    for revision in family.revisions.values() {
+        check(&revision.metadata, resource::REVISIONS);
+    }
+    actions
+}

@@ -1,0 +1,49 @@
+//! What the executor sees of a revision.
+
+/// Where its image is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ImageState {
+    /// Being fetched.
+    #[default]
+    Pending,
+    /// Here.
+    Resolved {
+        /// Of its manifest: `sha256:…`.
+        digest: String,
+    },
+    /// Not to be had.
+    Failed {
+        /// One word.
+        reason: String,
+        /// A sentence.
+        message: String,
+    },
+}
+
+/// How an instance failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceFailure {
+    /// One word, such as `ExitCode1` or `NeverListened`.
+    pub reason: String,
+    /// What happened.
+    pub message: String,
+    /// The function's exit code, if it exited.
+    pub exit_code: Option<i32>,
+}
+
+/// All of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RevisionObservation {
+    /// Its image.
+    pub image: ImageState,
+    /// Instances there should be.
+    pub desired: u32,
+    /// Instances on their way.
+    pub starting: u32,
+    /// Instances that answer.
+    pub ready: u32,
+    /// The last failure that no later success made good.
+    pub failure: Option<InstanceFailure>,
+    /// Whether an instance has ever been ready since the executor runs the revision.
+    pub ever_ready: bool,
+}
