@@ -1,0 +1,225 @@
+//! From the first connection to the last message.
+//!
+//! ```text
+//! Listener ── accept: Hello ──▶ Session ── start: Start, Started ──▶ split ──▶ Commands, Events
+//! ```
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+use super::Error;
+use super::protocol::{
+    self, Exited, Failed, Hello, Process, Shutdown, Signal, Started, Stream, ToGuest, ToHost,
+    VERSION,
+};
+use super::stream::{Incoming, Received};
+
+/// How long a guest may take to read a command. Commands are small and an agent reads at once, so this is
+/// met unless the guest is stuck.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Waits for the agent, on a socket that was made inside the instance's network namespace.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+}
+
+impl Listener {
+    /// Takes a listening socket into the current Tokio runtime.
+    pub fn new(socket: std::net::TcpListener) -> Result<Listener, Error> {
+        socket.set_nonblocking(true).map_err(Error::Listen)?;
+        let socket = TcpListener::from_std(socket).map_err(Error::Listen)?;
+        Ok(Listener { socket })
+    }
+
+    /// Waits until the agent has connected and presented itself.
+    ///
+    /// This uses up the listener: the first to connect is the agent, before anything else runs in the guest,
+    /// and nobody after it is let in.
+    pub async fn accept(self, within: Duration) -> Result<Session, Error> {
+        timeout(within, self.hello())
+            .await
+            .map_err(|_| Error::TimedOut {
+                what: "report to the host",
+                within,
+            })?
+    }
+
+    async fn hello(self) -> Result<Session, Error> {
+        let (mut stream, _) = self.socket.accept().await.map_err(Error::Listen)?;
+        stream.set_nodelay(true).map_err(Error::Io)?;
+        let mut incoming = Incoming::new();
+        match incoming.next(&mut stream).await? {
+            Received::Message(ToHost::Hello(hello)) if hello.version == VERSION => Ok(Session {
+                hello,
+                stream,
+                incoming,
+            }),
+            Received::Message(ToHost::Hello(hello)) => Err(Error::Version {
+                agent: hello.version,
+                host: VERSION,
+            }),
+            Received::Message(ToHost::Failed(failed)) => Err(failed.into()),
+            Received::End => Err(Error::Closed {
+                before: "said hello",
+            }),
+            other => Err(Error::OutOfTurn {
+                got: other.kind(),
+                expected: "hello",
+            }),
+        }
+    }
+}
+
+/// A guest that has said hello.
+///
+/// Dropping it closes the connection, at which the guest ends its machine.
+#[derive(Debug)]
+pub struct Session {
+    /// How the guest presented itself.
+    pub hello: Hello,
+    stream: TcpStream,
+    incoming: Incoming,
+}
+
+impl Session {
+    /// Has the guest run `process`, and waits until its program was executed.
+    pub async fn start(&mut self, process: Process, within: Duration) -> Result<Started, Error> {
+        timeout(within, self.started(process))
+            .await
+            .map_err(|_| Error::TimedOut {
+                what: "start the process",
+                within,
+            })?
+    }
+
+    async fn started(&mut self, process: Process) -> Result<Started, Error> {
+        let mut frames = Vec::new();
+        protocol::encode(&ToGuest::Start(process), &mut frames)?;
+        // A guest that failed while it was mounting its root has said so and does not read: what it said is
+        // worth more than that it could not be written to.
+        let written = self.stream.write_all(&frames).await;
+        match (self.incoming.next(&mut self.stream).await, written) {
+            (Ok(Received::Message(ToHost::Started(started))), Ok(())) => Ok(started),
+            (Ok(Received::Message(ToHost::Failed(failed))), _) => Err(failed.into()),
+            (_, Err(error)) => Err(Error::Io(error)),
+            (Ok(Received::End), _) => Err(Error::Closed {
+                before: "started the process",
+            }),
+            (Ok(other), _) => Err(Error::OutOfTurn {
+                got: other.kind(),
+                expected: "started",
+            }),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Takes the session apart, into what is said and what is heard.
+    pub fn split(self) -> (Commands, Events) {
+        let (read, write) = self.stream.into_split();
+        (
+            Commands { write },
+            Events {
+                read,
+                incoming: self.incoming,
+            },
+        )
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Error {
+        Error::Failed {
+            stage: failed.stage,
+            message: failed.message,
+        }
+    }
+}
+
+/// What the host says to a running guest.
+///
+/// Dropping it closes this direction, at which the guest ends its machine.
+#[derive(Debug)]
+pub struct Commands {
+    write: OwnedWriteHalf,
+}
+
+impl Commands {
+    /// Sends a signal to the process.
+    pub async fn signal(&mut self, signal: i32) -> Result<(), Error> {
+        self.send(&ToGuest::Signal(Signal { signal }), "take a signal")
+            .await
+    }
+
+    /// Asks the process to end, and has it killed when `grace` is over. [`Event::Exited`] follows, then the
+    /// machine ends.
+    pub async fn shutdown(&mut self, grace: Duration) -> Result<(), Error> {
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        self.send(&ToGuest::Shutdown(Shutdown { grace_ms }), "take a shutdown")
+            .await
+    }
+
+    async fn send(&mut self, message: &ToGuest, what: &'static str) -> Result<(), Error> {
+        let mut frames = Vec::new();
+        protocol::encode(message, &mut frames)?;
+        timeout(COMMAND_DEADLINE, self.write.write_all(&frames))
+            .await
+            .map_err(|_| Error::TimedOut {
+                what,
+                within: COMMAND_DEADLINE,
+            })?
+            .map_err(Error::Io)
+    }
+}
+
+/// What happened in the guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The process wrote to its standard output.
+    Stdout(Bytes),
+    /// The process wrote to its standard error.
+    Stderr(Bytes),
+    /// The process ended. Drop [`Commands`] and [`Events`], and the guest ends its machine.
+    Exited(Exited),
+    /// The guest could not go on.
+    Failed(Failed),
+    /// The connection has ended.
+    Closed,
+}
+
+/// What the host hears from a running guest.
+#[derive(Debug)]
+pub struct Events {
+    read: OwnedReadHalf,
+    incoming: Incoming,
+}
+
+impl Events {
+    /// The next event. Waits for as long as the process is silent; may be cancelled without losing one.
+    ///
+    /// Not to call it slows down a process that writes, by way of the socket: nothing is buffered.
+    pub async fn next(&mut self) -> Result<Event, Error> {
+        match self.incoming.next(&mut self.read).await {
+            Ok(Received::Output(Stream::Stdout, bytes)) => Ok(Event::Stdout(bytes.into())),
+            Ok(Received::Output(Stream::Stderr, bytes)) => Ok(Event::Stderr(bytes.into())),
+            Ok(Received::Message(ToHost::Exited(exited))) => Ok(Event::Exited(exited)),
+            Ok(Received::Message(ToHost::Failed(failed))) => Ok(Event::Failed(failed)),
+            Ok(Received::End) => Ok(Event::Closed),
+            // A hypervisor that was killed leaves no orderly end.
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                Ok(Event::Closed)
+            }
+            Ok(other) => Err(Error::OutOfTurn {
+                got: other.kind(),
+                expected: "an event",
+            }),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Why QEMU does not run a machine.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::qmp;
+
+/// QEMU is missing, or does not run the machine it was given.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No QEMU on this host.
+    #[error("there is no qemu-system-x86_64 in PATH; install it: apt-get install qemu-system-x86")]
+    Missing,
+    /// The QEMU that was named does not run.
+    #[error(
+        "cannot run {binary:?}; name another QEMU, or install one: apt-get install qemu-system-x86"
+    )]
+    Binary {
+        /// The program.
+        binary: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The program does not answer like a QEMU.
+    #[error("{binary:?} does not say its version like a QEMU does: {said:?}")]
+    Version {
+        /// The program.
+        binary: PathBuf,
+        /// Its answer.
+        said: String,
+    },
+    /// A file of the machine cannot be opened.
+    #[error("cannot open the {what} {path:?}")]
+    Open {
+        /// Which file it is.
+        what: &'static str,
+        /// Where it should be.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The guest's memory cannot be made.
+    #[error("cannot make the memory of machine {name:?}")]
+    Memory {
+        /// The machine's name.
+        name: String,
+        /// What failed.
+        source: sys::memfd::Error,
+    },
+    /// The process cannot be made.
+    #[error("cannot start QEMU for machine {name:?}")]
+    Spawn {
+        /// The machine's name.
+        name: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// QEMU ended, or did not answer, at its start.
+    #[error("QEMU did not start machine {name:?}; it said: {stderr:?}")]
+    Start {
+        /// The machine's name.
+        name: String,
+        /// The last of its standard error.
+        stderr: String,
+        /// What was missed.
+        source: qmp::Error,
+    },
+}
