@@ -2,4 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod archive;
+mod build;
 mod flatten;
+mod registry;
+mod samples;
+mod store;

@@ -1,0 +1,6 @@
+//! Images as files.
+
+mod docker;
+mod hostile;
+mod maker;
+mod round_trip;
