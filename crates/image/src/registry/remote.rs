@@ -220,3 +220,15 @@ impl Remote {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn https_is_possible() {
+        let name = "docker.io/library/hello-world".parse().unwrap();
+        let remote = Remote::new(&name, false, Login::Anonymous(false));
+        assert!(remote.is_ok(), "{:?}", remote.err());
+    }
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::references::References;
@@ -70,8 +71,14 @@ fn remove_unheld(path: &Path) -> Result<u64, Error> {
     }
 }
 
+/// Damaged content is discarded without the lock, so it may be gone.
 fn remove(path: &Path) -> Result<u64, Error> {
-    let size = fs::metadata(path).map_err(Error::io("read", path))?.len();
-    fs::remove_file(path).map_err(Error::io("remove", path))?;
-    Ok(size)
+    let removed = fs::metadata(path).and_then(|file| {
+        fs::remove_file(path)?;
+        Ok(file.len())
+    });
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        removed => removed.map_err(Error::io("remove", path)),
+    }
 }

@@ -5,6 +5,7 @@
 //! swept between its making and its locking.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -39,14 +40,27 @@ impl Session {
     }
 }
 
-/// Removes what dead sessions left. The caller holds the lock of the store.
+/// Removes what dead sessions left. The caller holds the lock of the store. Sessions end without it,
+/// so any of this may be gone before it is looked at.
 pub(super) fn sweep(tmp: &Path) -> Result<(), Error> {
-    for folder in entries(tmp)? {
-        if !folder.is_dir() {
-            fs::remove_file(&folder).map_err(Error::io("remove", &folder))?;
-        } else if Lock::try_take(&folder.join(LOCK))?.is_some() {
-            tracing::info!(folder = %folder.display(), "removing what an interrupted run left");
-            fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))?;
+    for path in entries(tmp)? {
+        let removed = if path.is_dir() {
+            let lock = match Lock::try_take(&path.join(LOCK)) {
+                Ok(lock) => lock,
+                Err(_) if !path.exists() => continue,
+                Err(error) => return Err(error),
+            };
+            if lock.is_none() {
+                continue;
+            }
+            tracing::info!(folder = %path.display(), "removing what an interrupted run left");
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        match removed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed.map_err(Error::io("remove", &path))?,
         }
     }
     Ok(())

@@ -95,7 +95,7 @@ fn a_blob_that_is_missing_is_named() {
 fn a_blob_that_is_a_link_to_another_is_refused() {
     let parts = Parts::new();
     let wanted = format!("blobs/sha256/{}", Digest::of(&parts.layers[1]).hex());
-    let other = format!("{}", Digest::of(&parts.layers[0]).hex());
+    let other = Digest::of(&parts.layers[0]).hex().to_owned();
     let maker = Maker::new()
         .json("oci-layout", &json!({}))
         .json("index.json", &anonymous(&parts))

@@ -15,7 +15,7 @@ fn an_exported_image_is_imported_as_the_same_image() {
     let archive = here.folder.path().join("fn.tar");
     here.store.export(&image.reference, &archive).unwrap();
     let names = there.store.import(&archive, None).unwrap();
-    assert_eq!(names, [image.reference.clone()]);
+    assert_eq!(names, std::slice::from_ref(&image.reference));
     assert_usable(&there.store, &image);
 }
 
@@ -50,7 +50,7 @@ fn an_exported_image_is_one_for_older_docker_too() {
         }
     }
     let names = there.store.import(&legacy.save(&there), None).unwrap();
-    assert_eq!(names, [image.reference.clone()]);
+    assert_eq!(names, std::slice::from_ref(&image.reference));
     let found = there.store.resolve(&image.reference).unwrap().unwrap();
     assert_eq!((found.layers, found.config), (image.layers, image.config));
 }

@@ -1,7 +1,7 @@
 //! Removal of what is not needed, and of nothing else.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use image::{Limits, Store};
 
@@ -89,7 +89,7 @@ fn images_that_are_added_meanwhile_are_whole() {
                 scope.spawn(move || add(store, writer))
             })
             .collect();
-        let last: Vec<_> = adding.into_iter().map(|it| it.join()).collect();
+        let last: Vec<_> = adding.into_iter().map(ScopedJoinHandle::join).collect();
         done.store(true, Ordering::Relaxed);
         assert!(collecting.join().unwrap() > 0);
         for image in last {
@@ -119,4 +119,19 @@ fn what_a_crash_left_goes_when_the_store_is_opened() {
     assert_usable(&sample.store, &image);
     drop(second);
     assert_eq!(files(&tmp).len(), 1);
+}
+
+#[test]
+fn stores_are_opened_and_closed_while_others_are_too() {
+    let sample = Sample::new();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    sample.open_again().gc().unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(files(&sample.images().join("tmp")).len(), 1);
 }
