@@ -8,3 +8,4 @@ mod qmp;
 mod tail;
 
 pub use machine::{Accel, BootFuture, Error, ExitInfo, Hypervisor, Machine, MachineConfig};
+pub use ::agent::protocol;
