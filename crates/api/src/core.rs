@@ -1,7 +1,9 @@
 //! The parts of core/v1 that a function's template is made of.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Number, Value};
 
 use crate::meta::{StringMap, is_zero};
 
@@ -96,11 +98,33 @@ pub struct EnvVar {
 #[serde(default)]
 pub struct ResourceRequirements {
     /// Most it may use.
-    #[serde(skip_serializing_if = "StringMap::is_empty")]
+    #[serde(
+        skip_serializing_if = "StringMap::is_empty",
+        deserialize_with = "amounts"
+    )]
     pub limits: StringMap,
     /// What it needs at least.
-    #[serde(skip_serializing_if = "StringMap::is_empty")]
+    #[serde(
+        skip_serializing_if = "StringMap::is_empty",
+        deserialize_with = "amounts"
+    )]
     pub requests: StringMap,
+}
+
+/// Quantities; people write `cpu: 2` without quotes, and Kubernetes takes it.
+fn amounts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StringMap, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Amount {
+        Text(String),
+        Number(Number),
+    }
+    let amounts = BTreeMap::<String, Amount>::deserialize(deserializer)?;
+    let texts = amounts.into_iter().map(|(resource, amount)| match amount {
+        Amount::Text(text) => (resource, text),
+        Amount::Number(number) => (resource, number.to_string()),
+    });
+    Ok(texts.collect())
 }
 
 impl ResourceRequirements {
@@ -141,6 +165,9 @@ pub struct Probe {
     /// Failures in a row to count as unwell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_threshold: Option<i32>,
+    /// Seconds to stop in after a failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub termination_grace_period_seconds: Option<i64>,
 }
 
 /// An HTTP GET of a path.
@@ -151,6 +178,7 @@ pub struct HttpGet {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub path: String,
     /// Port; 0 is the container's.
+    #[serde(skip_serializing_if = "Value::is_null")]
     pub port: Value,
     /// Host header.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -168,6 +196,7 @@ pub struct HttpGet {
 #[serde(rename_all = "camelCase", default)]
 pub struct TcpSocket {
     /// Port; 0 is the container's.
+    #[serde(skip_serializing_if = "Value::is_null")]
     pub port: Value,
     /// Host.
     #[serde(skip_serializing_if = "String::is_empty")]

@@ -1,9 +1,12 @@
-//! Defaults, as Knative's webhook sets them. Setting them twice changes nothing.
+//! Defaults, as Knative's webhook sets them (knative.dev/serving `pkg/apis/serving/v1/*_defaults.go`). Setting them twice
+//! changes nothing: clients send containers again without the name and the probe that they were given.
 
-use serde_json::json;
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
 
 use crate::core::{Container, Probe, TcpSocket};
-use crate::serving::{Revision, RevisionSpec, Route, Service, TrafficTarget};
+use crate::serving::{Configuration, Revision, RevisionSpec, Route, Service, TrafficTarget};
 
 const TIMEOUT_SECONDS: i64 = 300;
 const CONTAINER_NAME: &str = "user-container";
@@ -11,7 +14,20 @@ const CONTAINER_NAME: &str = "user-container";
 /// Defaults of a Service.
 pub fn default_service(service: &mut Service) {
     default_spec(&mut service.spec.template.spec);
+    // A Service without targets sends all to its newest Revision; a Route has no such Configuration of its own.
+    if service.spec.traffic.is_empty() {
+        service.spec.traffic.push(TrafficTarget {
+            latest_revision: Some(true),
+            percent: Some(100),
+            ..TrafficTarget::default()
+        });
+    }
     default_traffic(&mut service.spec.traffic);
+}
+
+/// Defaults of a Configuration.
+pub fn default_configuration(configuration: &mut Configuration) {
+    default_spec(&mut configuration.spec.template.spec);
 }
 
 /// Defaults of a Revision.
@@ -31,43 +47,89 @@ pub fn default_spec(spec: &mut RevisionSpec) {
         spec.timeout_seconds = Some(TIMEOUT_SECONDS);
     }
     spec.enable_service_links.get_or_insert(false);
+    default_names(&mut spec.containers);
     let alone = spec.containers.len() == 1;
-    for (index, container) in spec.containers.iter_mut().enumerate() {
-        if container.name.is_empty() {
-            container.name = if alone || index == 0 {
-                CONTAINER_NAME.to_owned()
-            } else {
-                format!("{CONTAINER_NAME}-{index}")
-            };
-        }
+    for container in &mut spec.containers {
         if alone || !container.ports.is_empty() {
-            default_probe(container);
+            default_probe(container.readiness_probe.get_or_insert_default());
+        }
+        if let Some(probe) = &mut container.readiness_probe {
+            default_counts(probe);
+        }
+    }
+    default_mounts(spec);
+}
+
+/// One container is `user-container`; of several, those without a name are numbered from 0.
+fn default_names(containers: &mut [Container]) {
+    let mut taken: BTreeSet<String> = containers.iter().map(|it| it.name.clone()).collect();
+    let alone = containers.len() == 1;
+    for container in containers.iter_mut().filter(|it| it.name.is_empty()) {
+        let numbered = (0..).map(|number| format!("{CONTAINER_NAME}-{number}"));
+        let name = std::iter::once(CONTAINER_NAME.to_owned())
+            .filter(|_| alone)
+            .chain(numbered)
+            .find(|name| !taken.contains(name));
+        if let Some(name) = name {
+            taken.insert(name.clone());
+            container.name = name;
         }
     }
 }
 
-fn default_probe(container: &mut Container) {
-    let probe = container.readiness_probe.get_or_insert_with(Probe::default);
+fn default_probe(probe: &mut Probe) {
     if probe.http_get.is_none() && probe.grpc.is_none() && probe.exec.is_none() {
         probe.tcp_socket.get_or_insert_with(|| TcpSocket {
             port: json!(0),
             host: String::new(),
         });
     }
-    probe.success_threshold.get_or_insert(1);
 }
 
-fn default_traffic(traffic: &mut Vec<TrafficTarget>) {
-    if traffic.is_empty() {
-        traffic.push(TrafficTarget {
-            latest_revision: Some(true),
-            percent: Some(100),
-            ..TrafficTarget::default()
-        });
+fn default_counts(probe: &mut Probe) {
+    let set = |field: &mut Option<i32>, value| {
+        if field.unwrap_or(0) == 0 {
+            *field = Some(value);
+        }
+    };
+    set(&mut probe.success_threshold, 1);
+    // Kubernetes' own defaults hold where it is Kubernetes' kind of probe.
+    if probe.period_seconds.unwrap_or(0) != 0 {
+        set(&mut probe.failure_threshold, 3);
+        set(&mut probe.timeout_seconds, 1);
     }
+}
+
+/// What only the platform writes is mounted read-only.
+fn default_mounts(spec: &mut RevisionSpec) {
+    let writable: BTreeSet<&str> = spec
+        .volumes
+        .iter()
+        .filter(|volume| volume.get("emptyDir").is_some())
+        .filter_map(|volume| volume.get("name")?.as_str())
+        .collect();
+    for mount in spec
+        .containers
+        .iter_mut()
+        .flat_map(|container| &mut container.volume_mounts)
+    {
+        let name = mount
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        if !writable.contains(name)
+            && let Some(fields) = mount.as_object_mut()
+        {
+            fields.insert("readOnly".to_owned(), json!(true));
+        }
+    }
+}
+
+fn default_traffic(traffic: &mut [TrafficTarget]) {
     for target in traffic {
         if target.latest_revision.is_none() {
             target.latest_revision = Some(target.revision_name.is_empty());
         }
+        target.percent.get_or_insert(0);
     }
 }

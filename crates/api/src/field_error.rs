@@ -18,6 +18,28 @@ impl FieldErrors {
         self.add_with_details(message, path, "");
     }
 
+    /// Adds one error about several places.
+    pub fn add_all(&mut self, message: impl Into<String>, paths: impl IntoIterator<Item = String>) {
+        let message = message.into();
+        for path in paths {
+            self.add(message.clone(), path);
+        }
+    }
+
+    /// Takes over the errors of `other`.
+    pub fn merge(&mut self, other: Self) {
+        for ((message, details), paths) in other.0 {
+            for path in paths {
+                self.add_with_details(message.clone(), path, details.clone());
+            }
+        }
+    }
+
+    /// The errors, if there are any.
+    pub fn into_result(self) -> Result<(), Self> {
+        if self.is_empty() { Ok(()) } else { Err(self) }
+    }
+
     /// Adds an error with details.
     pub fn add_with_details(
         &mut self,

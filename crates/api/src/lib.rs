@@ -3,10 +3,13 @@
 //! *Invariant.* No I/O and no clock: everything here is a function of what it is given.
 
 pub mod admission;
+pub mod autoscaling;
 pub mod core;
+mod decode;
 pub mod defaults;
 pub mod duration;
 pub mod field_error;
+mod forbidden;
 pub mod meta;
 pub mod quantity;
 pub mod resource;

@@ -36,6 +36,9 @@ pub struct ObjectMeta {
     /// When its deletion was asked for, if finalizers still hold it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_timestamp: Option<Timestamp>,
+    /// Seconds that were given for the deletion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_grace_period_seconds: Option<i64>,
     /// For selecting.
     #[serde(skip_serializing_if = "StringMap::is_empty")]
     pub labels: StringMap,

@@ -138,6 +138,9 @@ pub struct RevisionSpec {
     /// Account that the pod runs as.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub service_account_name: String,
+    /// Whether credentials of the account are put into the instance; only `false` is allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub automount_service_account_token: Option<bool>,
     /// Which sandbox runs it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime_class_name: Option<String>,

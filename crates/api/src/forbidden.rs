@@ -1,0 +1,218 @@
+//! Fields of a pod that Knative lets nobody set (knative.dev/serving `pkg/apis/serving/fieldmask.go`, features at their
+//! defaults). They are looked for in what the client sent, since the types here do not have them.
+//!
+//! `runtimeClassName` is not among them: it chooses the sandbox.
+
+use serde_json::Value;
+
+use crate::field_error::FieldErrors;
+use crate::resource::{self, Resource};
+
+/// What is forbidden in an object, and what is to be looked into.
+struct Rule {
+    fields: &'static [&'static str],
+    inside: &'static [(&'static str, &'static Rule)],
+}
+
+static POD: Rule = Rule {
+    fields: &[
+        "activeDeadlineSeconds",
+        "affinity",
+        "dnsConfig",
+        "dnsPolicy",
+        "ephemeralContainers",
+        "hostAliases",
+        "hostIPC",
+        "hostNetwork",
+        "hostPID",
+        "hostUsers",
+        "hostname",
+        "hostnameOverride",
+        "initContainers",
+        "nodeName",
+        "nodeSelector",
+        "os",
+        "overhead",
+        "preemptionPolicy",
+        "priority",
+        "priorityClassName",
+        "readinessGates",
+        "resourceClaims",
+        "resources",
+        "restartPolicy",
+        "schedulerName",
+        "schedulingGates",
+        "securityContext",
+        "serviceAccount",
+        "setHostnameAsFQDN",
+        "shareProcessNamespace",
+        "subdomain",
+        "terminationGracePeriodSeconds",
+        "tolerations",
+        "topologySpreadConstraints",
+    ],
+    inside: &[("containers", &CONTAINER), ("volumes", &VOLUME)],
+};
+
+static CONTAINER: Rule = Rule {
+    fields: &[
+        "lifecycle",
+        "resizePolicy",
+        "restartPolicy",
+        "restartPolicyRules",
+        "stdin",
+        "stdinOnce",
+        "tty",
+        "volumeDevices",
+    ],
+    inside: &[
+        ("env", &ENV),
+        ("ports", &PORT),
+        ("resources", &RESOURCES),
+        ("securityContext", &SECURITY_CONTEXT),
+        ("volumeMounts", &VOLUME_MOUNT),
+    ],
+};
+
+static ENV: Rule = Rule {
+    fields: &[],
+    inside: &[("valueFrom", &VALUE_FROM)],
+};
+
+static VALUE_FROM: Rule = Rule {
+    fields: &["fieldRef", "fileKeyRef", "resourceFieldRef"],
+    inside: &[],
+};
+
+static PORT: Rule = Rule {
+    fields: &["hostIP", "hostPort"],
+    inside: &[],
+};
+
+static RESOURCES: Rule = Rule {
+    fields: &["claims"],
+    inside: &[],
+};
+
+static SECURITY_CONTEXT: Rule = Rule {
+    fields: &[
+        "appArmorProfile",
+        // False is not set, so this refuses only what grants something.
+        "privileged",
+        "procMount",
+        "seLinuxOptions",
+        "windowsOptions",
+    ],
+    inside: &[],
+};
+
+static VOLUME_MOUNT: Rule = Rule {
+    fields: &["mountPropagation", "recursiveReadOnly", "subPathExpr"],
+    inside: &[],
+};
+
+static VOLUME: Rule = Rule {
+    fields: &[
+        "awsElasticBlockStore",
+        "azureDisk",
+        "azureFile",
+        "cephfs",
+        "cinder",
+        "csi",
+        "downwardAPI",
+        "ephemeral",
+        "fc",
+        "flexVolume",
+        "flocker",
+        "gcePersistentDisk",
+        "gitRepo",
+        "glusterfs",
+        "hostPath",
+        "image",
+        "iscsi",
+        "nfs",
+        "persistentVolumeClaim",
+        "photonPersistentDisk",
+        "portworxVolume",
+        "quobyte",
+        "rbd",
+        "scaleIO",
+        "storageos",
+        "vsphereVolume",
+    ],
+    inside: &[],
+};
+
+/// Notes the forbidden fields that `object` sets.
+pub(crate) fn check(resource: &Resource, object: &Value, errors: &mut FieldErrors) {
+    for found in find(resource, object) {
+        if found.set {
+            errors.disallowed(found.path);
+        }
+    }
+}
+
+/// Paths of all forbidden fields in `object`, also of those that are there but empty: nobody may call them unknown.
+pub(crate) fn paths(resource: &Resource, object: &Value) -> Vec<String> {
+    find(resource, object)
+        .into_iter()
+        .map(|found| found.path)
+        .collect()
+}
+
+struct Found {
+    path: String,
+    set: bool,
+}
+
+fn find(resource: &Resource, object: &Value) -> Vec<Found> {
+    let path = match *resource {
+        resource::SERVICES | resource::CONFIGURATIONS => "spec.template.spec",
+        resource::REVISIONS => "spec",
+        _ => return Vec::new(),
+    };
+    let pod = path
+        .split('.')
+        .try_fold(object, |value, field| value.get(field));
+    let mut found = Vec::new();
+    if let Some(pod) = pod {
+        apply(&POD, pod, path, &mut found);
+    }
+    found
+}
+
+fn apply(rule: &Rule, value: &Value, path: &str, found: &mut Vec<Found>) {
+    match value {
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                apply(rule, item, &format!("{path}[{index}]"), found);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let path = format!("{path}.{name}");
+                if rule.fields.contains(&name.as_str()) {
+                    let set = is_set(value);
+                    found.push(Found { path, set });
+                } else if let Some((_, rule)) =
+                    rule.inside.iter().find(|(inside, _)| inside == name)
+                {
+                    apply(rule, value, &path, found);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether a value says anything: what Go's zero values say is what saying nothing says.
+fn is_set(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(flag) => *flag,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+    }
+}
