@@ -7,5 +7,7 @@ pub mod qemu;
 mod qmp;
 mod tail;
 
-pub use machine::{Accel, BootFuture, Error, ExitInfo, Hypervisor, Machine, MachineConfig};
 pub use ::agent::protocol;
+pub use machine::{
+    Accel, BootFuture, Error, ExitInfo, Hypervisor, Machine, MachineConfig, OWNER_VARIABLE,
+};

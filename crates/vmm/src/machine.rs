@@ -18,6 +18,9 @@ use crate::tail::Tail;
 /// How long QEMU may take to answer a command that does not move memory.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(5);
 
+/// The variable in a hypervisor's environment that names its instance's folder: [`MachineConfig::run_dir`].
+pub const OWNER_VARIABLE: &str = "VHIVE_INSTANCE";
+
 /// How guest code is executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accel {

@@ -14,7 +14,7 @@ use tokio::process::Command;
 
 use super::Error;
 use super::arguments::{self, args};
-use crate::machine::{Machine, MachineConfig};
+use crate::machine::{Machine, MachineConfig, OWNER_VARIABLE};
 use crate::qmp::Qmp;
 use crate::tail::Tail;
 
@@ -46,6 +46,8 @@ pub(super) async fn boot(binary: &Path, config: MachineConfig) -> Result<Machine
                 .command_line(config.accel, &config.extra_cmdline),
         ))
         .env_clear()
+        // By this a later process recognises one whose pid was not recorded yet.
+        .env(OWNER_VARIABLE, &config.run_dir)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
