@@ -1,1 +1,4 @@
 //! Fakes at protocol level and the node harness for tests
+
+pub mod guest;
+pub mod hypervisor;
