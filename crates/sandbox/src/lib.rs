@@ -1,1 +1,47 @@
-//! One instance, its state machine and the one task that owns it
+//! One instance of a function: its state machine, and the one task that owns it.
+//!
+//! [`Sandbox::start`] takes a [`Spec`] and returns a [`Handle`]; a task of its own takes the instance through its
+//! life, as [`lifecycle`] decides, and removes everything it owned at the end, whatever the end was. The crate
+//! knows microVMs and nothing of who wants them.
+
+mod config;
+mod instance;
+mod lifecycle;
+pub mod logs;
+mod network;
+mod probe;
+mod recovery;
+mod sandbox;
+mod state;
+
+pub use config::{Config, Probe, Spec};
+pub use instance::{Handle, Phase, Record};
+pub use recovery::Recovered;
+pub use sandbox::{Error, Sandbox};
+pub use state::{Exit, Failure, Reason, State};
+pub use vmm::Accel;
+pub use vmm::agent::protocol::{GuestFile, Process};
+
+/// An error with everything that caused it, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Runs `f`, which blocks for a moment, where that disturbs nobody. `f` runs to its end also when the caller gives
+/// up; its result is dropped then.
+async fn blocking<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+    match tokio::task::spawn_blocking(f).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going away, and the caller with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

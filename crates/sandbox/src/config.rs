@@ -1,0 +1,96 @@
+//! What a sandbox is set up with, and what one instance of it is.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use vmm::Accel;
+use vmm::agent::protocol::Process;
+
+/// The set-up of a node's sandbox.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Holds one folder per instance. One process at a time may use it, and everything in it can be removed
+    /// at the next start.
+    pub run_dir: PathBuf,
+    /// Names this node's network namespaces, `vhive-<node_id>-<number>`, so it must be this node's alone on the
+    /// machine: see [`Config::node_id_for`]. Letters, digits and dashes.
+    pub node_id: String,
+    /// How many networks wait made for the next instances; 0 makes each when it is needed.
+    pub net_pool_size: usize,
+    /// What runs the guest's instructions.
+    pub accel: Accel,
+    /// The size at which an instance's log is set aside; one old file is kept, so a log takes twice this.
+    pub log_max_bytes: u64,
+    /// From the start of an instance until its function's program runs.
+    pub boot_deadline: Duration,
+    /// Whom the hypervisor runs as, instead of root.
+    pub qemu_user: Option<(u32, u32)>,
+}
+
+impl Config {
+    /// A short node id that follows from the run directory, so that two nodes with folders of their own on one
+    /// machine never share it.
+    pub fn node_id_for(run_dir: &Path) -> String {
+        let path = std::path::absolute(run_dir).unwrap_or_else(|_| run_dir.to_owned());
+        let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
+        let [a, b, c, d, ..] = <[u8; 32]>::from(digest);
+        format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
+    }
+}
+
+/// One instance to be started.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Names the instance and its folder. Unique among the instances that run; up to 200 letters, digits, dots,
+    /// dashes and underscores, not starting with a dot.
+    pub id: String,
+    /// The root file system: a squashfs file.
+    pub root: PathBuf,
+    /// The function's process. Its `time_unix_us` is set when it is sent.
+    pub process: Process,
+    /// Virtual CPUs.
+    pub vcpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Where the function listens, in the guest.
+    pub port: u16,
+    /// How to tell that the function is ready.
+    pub probe: Probe,
+    /// From the start of the function's program until its probe succeeds.
+    pub ready_deadline: Duration,
+}
+
+/// How to tell that a function is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// It accepts a TCP connection.
+    Tcp {
+        /// Where.
+        port: u16,
+    },
+    /// It answers a GET over HTTP/1.1 with a status from 200 to 399.
+    Http {
+        /// Where.
+        port: u16,
+        /// The path, with its query.
+        path: String,
+        /// Headers to send; `Host` has a default.
+        headers: Vec<(String, String)>,
+    },
+    /// It is ready once its program runs.
+    None,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_ids_are_short_stable_and_differ_with_the_folder() {
+        let one = Config::node_id_for(Path::new("/var/lib/vhive/run"));
+        assert_eq!(one.len(), 8);
+        assert_eq!(one, Config::node_id_for(Path::new("/var/lib/vhive/run")));
+        assert_ne!(one, Config::node_id_for(Path::new("/var/lib/other/run")));
+    }
+}

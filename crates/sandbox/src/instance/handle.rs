@@ -1,0 +1,145 @@
+//! What everybody but its owner holds of an instance.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use sys::netns::NetNs;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::network;
+use crate::state::State;
+
+/// How long one part of a start took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phase {
+    /// `network`, `hypervisor`, `boot`, `agent` or `function`, in this order.
+    pub name: &'static str,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// An instance, as seen from outside. Cloning is cheap, and dropping handles changes nothing for the instance.
+#[derive(Clone, Debug)]
+pub struct Handle(pub(crate) Arc<Shared>);
+
+/// What the owner and the handles share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) id: String,
+    pub(crate) port: u16,
+    pub(crate) log_path: PathBuf,
+    pub(crate) state: watch::Sender<State>,
+    /// The grace of each stop that was asked for.
+    pub(crate) stops: mpsc::UnboundedSender<Duration>,
+    /// There while sockets can be made in it; guests are reached without any other lock.
+    pub(crate) namespace: Mutex<Option<Arc<NetNs>>>,
+    pub(crate) phases: Mutex<Vec<Phase>>,
+    pub(crate) pid: OnceLock<u32>,
+    /// Cancelled when everything the instance owned is gone.
+    pub(crate) released: CancellationToken,
+}
+
+impl Shared {
+    pub(crate) fn set_namespace(&self, namespace: Option<Arc<NetNs>>) {
+        *self
+            .namespace
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = namespace;
+    }
+
+    pub(crate) fn set_state(&self, state: State) {
+        self.state.send_if_modified(|before| {
+            let news = *before != state;
+            *before = state;
+            news
+        });
+    }
+
+    pub(crate) fn phases(&self) -> Vec<Phase> {
+        let phases = self.phases.lock();
+        phases.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn add_phase(&self, phase: Phase) {
+        let mut phases = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
+        phases.push(phase);
+    }
+}
+
+impl Handle {
+    /// The instance's name.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// Where the instance is in its life.
+    pub fn state(&self) -> State {
+        self.0.state.borrow().clone()
+    }
+
+    /// The state and its changes. A change can be missed when others follow quickly; the last never is.
+    pub fn watch(&self) -> watch::Receiver<State> {
+        self.0.state.subscribe()
+    }
+
+    /// Waits until the instance is ready or will never be; returns the state that decided it.
+    pub async fn settled(&self) -> State {
+        let mut states = self.watch();
+        let settled = states
+            .wait_for(|state| !matches!(state, State::Pending | State::Starting))
+            .await
+            .map(|state| state.clone());
+        // The sender lives in `self`, so it cannot be gone.
+        settled.unwrap_or_else(|_| self.state())
+    }
+
+    /// Connects to the function's port, from inside the instance's namespace. Fails with `NotConnected` when the
+    /// instance has no network, or loses it meanwhile.
+    pub async fn connect(&self) -> io::Result<TcpStream> {
+        let namespace = self
+            .0
+            .namespace
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let Some(namespace) = namespace else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        tokio::select! {
+            stream = network::connect(&namespace, self.0.port) => stream,
+            () = self.0.released.cancelled() => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Asks the instance to stop: the function is told to end and killed when `grace` is over, or now if it is zero.
+    /// Asking again can only shorten the grace. Returns at once; see [`Handle::stopped`].
+    pub fn stop(&self, grace: Duration) {
+        // Nobody listens any more when the instance has ended, which is what is wanted.
+        let _ = self.0.stops.send(grace);
+    }
+
+    /// Waits until the instance has ended, by whatever cause, and everything it owned is gone.
+    pub async fn stopped(&self) {
+        self.0.released.cancelled().await;
+    }
+
+    /// How long each part of the start took, as far as it has come.
+    pub fn phases(&self) -> Vec<Phase> {
+        self.0.phases()
+    }
+
+    /// The function's log, for [`crate::logs::follow`]. It is there from the start of the hypervisor until the instance
+    /// has ended.
+    pub fn log_path(&self) -> PathBuf {
+        self.0.log_path.clone()
+    }
+
+    /// The hypervisor's process, once there is one.
+    pub fn pid(&self) -> Option<u32> {
+        self.0.pid.get().copied()
+    }
+}

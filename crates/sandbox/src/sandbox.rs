@@ -1,0 +1,246 @@
+//! The manager: it opens the run directory, starts instances and knows which there are.
+
+use std::collections::HashMap;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+use vmm::Hypervisor;
+use vmm::kernel::Kernel;
+
+use crate::blocking;
+use crate::config::{Config, Spec};
+use crate::instance::{Environment, Handle, LOG, Shared, Task, usable};
+use crate::network::Pool;
+use crate::recovery::{self, Recovered};
+use crate::state::{Failure, Reason, State};
+
+/// A sandbox could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The run directory cannot be made or read.
+    #[error("cannot {step} the run directory {}", path.display())]
+    RunDirectory {
+        /// What was being done.
+        step: &'static str,
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Another process uses the run directory.
+    #[error(
+        "the run directory {} is in use by another process; stop that one, or choose another data directory",
+        path.display()
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The node id does not fit into the name of a namespace.
+    #[error("{node_id:?} is no node id: it takes 1 to 32 letters, digits and dashes")]
+    NodeId {
+        /// The id.
+        node_id: String,
+    },
+    /// What a predecessor left cannot be found.
+    #[error("cannot list the network namespaces that a predecessor may have left")]
+    Namespaces(#[source] sys::netns::Error),
+}
+
+/// The instances of one node. Cloning shares them.
+#[derive(Clone)]
+pub struct Sandbox(Arc<Inner>);
+
+struct Inner {
+    environment: Arc<Environment>,
+    instances: Mutex<Instances>,
+    tasks: TaskTracker,
+    /// Held for as long as this process uses the run directory.
+    _lock: File,
+}
+
+#[derive(Default)]
+struct Instances {
+    running: HashMap<String, Handle>,
+    closed: bool,
+}
+
+impl Sandbox {
+    /// Opens the run directory, takes down whatever a predecessor that died left of its instances, and begins to
+    /// fill the pool of networks. Must be called in a tokio runtime.
+    pub async fn open(
+        config: Config,
+        hypervisor: Arc<dyn Hypervisor>,
+        kernel: Kernel,
+    ) -> Result<(Self, Recovered), Error> {
+        let id = &config.node_id;
+        if !(1..=32).contains(&id.len())
+            || !id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        {
+            return Err(Error::NodeId {
+                node_id: id.clone(),
+            });
+        }
+        let (config, lock, recovered) = blocking(move || {
+            let lock = lock(&config.run_dir)?;
+            let recovered = recovery::sweep(&config.run_dir, &config.node_id)?;
+            Ok::<_, Error>((config, lock, recovered))
+        })
+        .await?;
+        let pool = Pool::new(&config.node_id, config.net_pool_size);
+        let sandbox = Self(Arc::new(Inner {
+            environment: Arc::new(Environment {
+                config,
+                hypervisor,
+                kernel,
+                pool,
+            }),
+            instances: Mutex::default(),
+            tasks: TaskTracker::new(),
+            _lock: lock,
+        }));
+        Ok((sandbox, recovered))
+    }
+
+    /// Waits until the pool of networks is full.
+    pub async fn warm(&self) {
+        self.0.environment.pool.filled().await;
+    }
+
+    /// Starts an instance and returns at once. What goes wrong is the handle's state: an instance that cannot be
+    /// accepted has failed with [`Reason::Refused`] from the beginning.
+    pub fn start(&self, spec: Spec) -> Handle {
+        let (stops, asked) = mpsc::unbounded_channel();
+        let config = &self.0.environment.config;
+        let shared = Arc::new(Shared {
+            id: spec.id.clone(),
+            port: spec.port,
+            log_path: config.run_dir.join(&spec.id).join(LOG),
+            state: watch::Sender::new(State::Pending),
+            stops,
+            namespace: Mutex::default(),
+            phases: Mutex::default(),
+            pid: OnceLock::new(),
+            released: CancellationToken::new(),
+        });
+        let handle = Handle(shared.clone());
+        if let Err(refusal) = self.admit(&spec.id, &handle) {
+            shared.set_state(State::Failed(Failure {
+                reason: Reason::Refused,
+                message: refusal,
+                exit_code: None,
+            }));
+            shared.released.cancel();
+            return handle;
+        }
+
+        let span = tracing::info_span!("instance", id = spec.id);
+        let end = End {
+            inner: self.0.clone(),
+            shared: shared.clone(),
+        };
+        let task = Task::new(self.0.environment.clone(), shared, spec, asked);
+        self.0.tasks.spawn(
+            async move {
+                let _end = end;
+                task.run().await;
+            }
+            .instrument(span),
+        );
+        handle
+    }
+
+    /// The instances that have not ended, in no order.
+    pub fn instances(&self) -> Vec<Handle> {
+        self.0.instances().running.values().cloned().collect()
+    }
+
+    /// Stops every instance, with this grace for their functions, and removes the spare networks. Returns when nothing
+    /// is left. No instance can be started any more.
+    pub async fn shutdown(&self, grace: Duration) {
+        self.0.instances().closed = true;
+        for instance in self.instances() {
+            instance.stop(grace);
+        }
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+        self.0.environment.pool.close().await;
+    }
+
+    /// Enters the instance among those that run, or says why not.
+    fn admit(&self, id: &str, handle: &Handle) -> Result<(), String> {
+        if !usable(id) {
+            return Err(format!(
+                "{id:?} cannot name an instance: it takes letters, digits, dots, dashes and underscores"
+            ));
+        }
+        let mut instances = self.0.instances();
+        if instances.closed {
+            return Err("the sandbox is shutting down".into());
+        }
+        if instances.running.contains_key(id) {
+            return Err(format!("an instance {id:?} is running already"));
+        }
+        instances.running.insert(id.to_owned(), handle.clone());
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn instances(&self) -> MutexGuard<'_, Instances> {
+        self.instances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The end of an instance's task, also when it panics or the runtime goes away.
+struct End {
+    inner: Arc<Inner>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.shared.set_namespace(None);
+        let unfinished = !self.shared.state.borrow().is_terminal();
+        if unfinished {
+            self.shared.set_state(State::Failed(Failure {
+                reason: Reason::HypervisorDied,
+                message: "the task that owned the instance was ended".into(),
+                exit_code: None,
+            }));
+        }
+        self.inner.instances().running.remove(&self.shared.id);
+        self.shared.released.cancel();
+    }
+}
+
+/// Makes the run directory if need be, and keeps other processes out of it.
+fn lock(path: &std::path::Path) -> Result<File, Error> {
+    let failed = |step| {
+        move |source| Error::RunDirectory {
+            step,
+            path: path.to_owned(),
+            source,
+        }
+    };
+    fs::create_dir_all(path).map_err(failed("make"))?;
+    let lock = File::create(path.join(recovery::LOCK)).map_err(failed("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse {
+            path: path.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(failed("lock")(source)),
+    }
+}

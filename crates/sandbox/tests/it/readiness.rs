@@ -1,0 +1,125 @@
+//! When an instance counts as ready.
+
+use std::time::Duration;
+
+use sandbox::{Probe, Reason, Spec};
+use testkit::guest::answer;
+use tokio::sync::{Notify, mpsc};
+
+use crate::node::{Node, assert_failure, failure, ready};
+
+fn http(path: &str) -> Probe {
+    Probe::Http {
+        port: 8080,
+        path: path.into(),
+        headers: vec![("x-probe".into(), "yes".into())],
+    }
+}
+
+#[tokio::test]
+async fn a_function_is_not_ready_before_it_listens() {
+    static LISTEN: Notify = Notify::const_new();
+    let (started, mut starts) = mpsc::unbounded_channel();
+    let node = Node::new(move |guest| {
+        let started = started.clone();
+        async move {
+            let (mut link, _) = guest.start().await?;
+            // Nothing listens yet: the probe is refused, again and again.
+            started.send(())?;
+            LISTEN.notified().await;
+            let _listener = guest.listen(8080)?;
+            link.shutdown().await?;
+            Ok(())
+        }
+    })
+    .await;
+    let instance = node.start("hello");
+    starts.recv().await.unwrap();
+    assert!(instance.connect().await.is_err());
+    assert_eq!(instance.state(), sandbox::State::Starting);
+    LISTEN.notify_one();
+    ready(&instance).await;
+    node.sandbox.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn an_http_probe_asks_until_the_answer_is_good() {
+    let (asked, mut asks) = mpsc::unbounded_channel();
+    let node = Node::new(move |guest| {
+        let asked = asked.clone();
+        async move {
+            let (_link, _) = guest.start().await?;
+            let listener = guest.listen(8080)?;
+            for status in ["503 Service Unavailable", "404 Not Found", "204 No Content"] {
+                let (stream, _) = listener.accept().await?;
+                answer(stream, status, "").await?;
+                asked.send(status)?;
+            }
+            std::future::pending().await
+        }
+    })
+    .await;
+    let instance = node.sandbox.start(Spec {
+        probe: http("/healthz?full=1"),
+        ..node.spec("hello")
+    });
+    ready(&instance).await;
+    assert_eq!(asks.recv().await, Some("503 Service Unavailable"));
+    assert_eq!(asks.recv().await, Some("404 Not Found"));
+    node.sandbox.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn an_http_probe_sends_its_path_and_headers() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let (asked, mut asks) = mpsc::unbounded_channel();
+    let node = Node::new(move |guest| {
+        let asked = asked.clone();
+        async move {
+            let (_link, _) = guest.start().await?;
+            let (mut stream, _) = guest.listen(8080)?.accept().await?;
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut request).await?;
+            }
+            asked.send(String::from_utf8(request)?)?;
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+            std::future::pending().await
+        }
+    })
+    .await;
+    let instance = node.sandbox.start(Spec {
+        probe: http("/healthz?full=1"),
+        ..node.spec("hello")
+    });
+    ready(&instance).await;
+    let request = asks.recv().await.unwrap();
+    assert!(
+        request.starts_with("GET /healthz?full=1 HTTP/1.1\r\n"),
+        "{request}"
+    );
+    assert!(request.contains("host: 172.16.0.2:8080\r\n"), "{request}");
+    assert!(request.contains("x-probe: yes\r\n"), "{request}");
+    node.sandbox.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_function_that_accepts_but_does_not_answer_is_not_ready() {
+    let node = Node::new(|guest| async move {
+        let (_link, _) = guest.start().await?;
+        let _listener = guest.listen(8080)?;
+        std::future::pending().await
+    })
+    .await;
+    let instance = node.sandbox.start(Spec {
+        probe: http("/"),
+        ready_deadline: Duration::from_millis(300),
+        ..node.spec("hello")
+    });
+    assert_failure(
+        &failure(&instance).await,
+        Reason::NeverListened,
+        &["GET / on port 8080"],
+    );
+}
