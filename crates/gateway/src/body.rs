@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::expect::Gate;
 use crate::refusal::grpc_timeout_trailers;
 use crate::revision::Permit;
+use crate::session::Busy;
 use crate::tasks::AbortOnDrop;
 use crate::upstream::{Timer, http1, http2};
 
@@ -127,6 +128,7 @@ pub(crate) struct Stream {
     pub(crate) grpc: bool,
     /// Held until the body has ended.
     pub(crate) permit: Permit,
+    pub(crate) _busy: Busy,
 }
 
 impl ResponseBody {
@@ -159,27 +161,24 @@ impl Stream {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        match (&frame, &mut self.carrier) {
-            (Poll::Pending, Carrier::Http1 { connection, .. }) => {
-                connection.drive(cx);
-                Pin::new(&mut self.body).poll_frame(cx)
-            }
-            _ => frame,
+        match &mut self.carrier {
+            Carrier::Http1 { connection, .. } => connection.poll_frame(&mut self.body, cx),
+            _ => Pin::new(&mut self.body).poll_frame(cx),
         }
     }
 
     /// The connection first, the permit second: who gets the permit next finds the connection.
     fn complete(self) {
+        let now = Instant::now();
         if let Carrier::Http1 {
             mut connection,
             reusable: true,
         } = self.carrier
         {
             connection.timer = self.timer;
-            self.permit.backend().http1.put(connection);
+            self.permit.backend().http1.put(connection, now);
         }
-        drop(self.permit);
+        self.permit.give_back(now);
     }
 }
 

@@ -12,6 +12,8 @@ use http::header::EXPECT;
 use http::{HeaderMap, StatusCode};
 use tokio::time::Sleep;
 
+use crate::fields::{Field, Fields};
+
 /// An instance that does not know the mechanism stays silent; a client should not wait for ever.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -29,10 +31,11 @@ struct Signal {
 
 pub(crate) struct Opener(Arc<Signal>);
 
-pub(crate) fn is_expected(headers: &HeaderMap) -> bool {
-    headers
-        .get(EXPECT)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+pub(crate) fn is_expected(headers: &HeaderMap, fields: Fields) -> bool {
+    fields.has(Field::Expect)
+        && headers
+            .get(EXPECT)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 pub(crate) fn gate() -> (Gate, Opener) {

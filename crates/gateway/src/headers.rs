@@ -1,38 +1,21 @@
 //! What changes in the head of a message on its way through, and by which rule.
 
-use std::fmt::Write as _;
-use std::net::IpAddr;
-
 use http::header::{
-    CONNECTION, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE,
+    CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, StatusCode, Uri, Version, request, response};
 
+use crate::fields::{Field, Fields};
+use crate::forwarded::Client;
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const SERVING_REVISION: HeaderName = HeaderName::from_static("knative-serving-revision");
 const SERVING_NAMESPACE: HeaderName = HeaderName::from_static("knative-serving-namespace");
 const PROXY_REQUEST: HeaderName = HeaderName::from_static("k-proxy-request");
 pub(crate) const EXPLAIN: HeaderName = HeaderName::from_static("vhive-explain");
-
-/// The client at the other end of a connection, with what is the same for all its requests.
-pub(crate) struct Client {
-    address: HeaderValue,
-}
-
-impl Client {
-    pub(crate) fn new(ip: IpAddr) -> Self {
-        let text = ip.to_canonical().to_string();
-        Self {
-            address: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")),
-        }
-    }
-}
 
 /// How a request goes on to the instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,25 +35,29 @@ pub(crate) fn authority<'a>(target: &'a Uri, headers: &'a HeaderMap) -> Option<&
 
 /// The protocol an HTTP/1.1 client wants to change to. Not `h2c`: that kind of upgrade is gone (RFC 9113
 /// §3.1), and a client that offers it goes on in HTTP/1.1.
-pub(crate) fn wanted_upgrade<B>(request: &Request<B>) -> Option<HeaderValue> {
+pub(crate) fn wanted_upgrade<B>(request: &Request<B>, fields: Fields) -> Option<HeaderValue> {
+    if !fields.has(Field::Upgrade) || request.version() != Version::HTTP_11 {
+        return None;
+    }
     let protocol = request.headers().get(UPGRADE)?;
-    let asked = request.version() == Version::HTTP_11
-        && connection_options(request.headers())
-            .any(|option| option.eq_ignore_ascii_case("upgrade"))
+    let asked = connection_options(request.headers())
+        .any(|option| option.eq_ignore_ascii_case("upgrade"))
         && !protocol.as_bytes().eq_ignore_ascii_case(b"h2c");
     asked.then(|| protocol.clone())
 }
 
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(http::header::CONTENT_TYPE)
-        .and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"))
-        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+pub(crate) fn is_grpc(headers: &HeaderMap, fields: Fields) -> bool {
+    fields.has(Field::ContentType)
+        && headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"))
+            .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
 /// Makes the head of a client's request that of the request to the instance.
 pub(crate) fn to_instance(
     parts: &mut request::Parts,
+    fields: Fields,
     client: &Client,
     hop: Hop,
     upgrade: Option<&HeaderValue>,
@@ -80,25 +67,36 @@ pub(crate) fn to_instance(
         None => parts.headers.get(HOST).cloned(),
     };
     let headers = &mut parts.headers;
-    let wants_trailers = headers.get_all(TE).iter().any(|value| {
-        let text = value.to_str().unwrap_or_default();
-        text.split(',')
-            .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
-    });
-    strip_hop_by_hop(headers);
-    headers.remove(SERVING_REVISION);
-    headers.remove(SERVING_NAMESPACE);
-    headers.remove(EXPLAIN);
+    let wants_trailers = fields.has(Field::Te)
+        && headers.get_all(TE).iter().any(|value| {
+            let text = value.to_str().unwrap_or_default();
+            text.split(',')
+                .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+        });
+    strip_hop_by_hop(headers, fields);
+    strip_serving(headers, fields);
+    if fields.has(Field::Explain) {
+        headers.remove(EXPLAIN);
+    }
+    // One step of growth instead of several.
+    headers.reserve(5);
     headers.insert(PROXY_REQUEST, HeaderValue::from_static("activator"));
-    forward(headers, client, host.as_ref());
+    // Connection may have named any field, also those that come next.
+    let left = if fields.has(Field::Connection) {
+        Fields::of(headers)
+    } else {
+        fields
+    };
+    client.write(headers, left, host.as_ref());
 
     match hop {
         Hop::Http1 => {
-            if parts.version == Version::HTTP_2 {
+            if parts.version == Version::HTTP_2 && fields.has(Field::Cookie) {
                 join_cookies(headers);
             }
-            if let Some(host) = host {
+            if let (Some(_), Some(host)) = (parts.uri.authority(), host) {
                 headers.insert(HOST, host);
+                parts.uri = origin_form(&parts.uri);
             }
             if let Some(protocol) = upgrade {
                 headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -107,14 +105,13 @@ pub(crate) fn to_instance(
                 headers.insert(CONNECTION, HeaderValue::from_static("te"));
                 headers.insert(TE, HeaderValue::from_static("trailers"));
             }
-            if parts.uri.authority().is_some() {
-                parts.uri = origin_form(&parts.uri);
-            }
             parts.version = Version::HTTP_11;
         }
         Hop::Http2 { grpc } => {
             headers.remove(HOST);
-            headers.remove(EXPECT);
+            if fields.has(Field::Expect) {
+                headers.remove(EXPECT);
+            }
             if wants_trailers || grpc {
                 headers.insert(TE, HeaderValue::from_static("trailers"));
             }
@@ -129,26 +126,26 @@ pub(crate) fn to_instance(
 /// Makes the head of an instance's response that of the response to the client. Tells whether the
 /// instance's connection can be used again, which matters in HTTP/1.1.
 pub(crate) fn from_instance(parts: &mut response::Parts, client_version: Version) -> bool {
-    let close = connection_options(&parts.headers).any(|it| it.eq_ignore_ascii_case("close"));
+    let headers = &mut parts.headers;
+    let fields = Fields::of(headers);
+    let close = fields.has(Field::Connection)
+        && connection_options(headers).any(|option| option.eq_ignore_ascii_case("close"));
     let reusable = parts.version == Version::HTTP_11 && !close;
     let names_protocol = client_version == Version::HTTP_11
         && matches!(
             parts.status,
             StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED
         );
-    let upgrade = parts
-        .headers
-        .get(UPGRADE)
-        .filter(|_| names_protocol)
-        .cloned();
-    strip_hop_by_hop(&mut parts.headers);
-    parts.headers.remove(SERVING_REVISION);
-    parts.headers.remove(SERVING_NAMESPACE);
+    let upgrade = if names_protocol {
+        headers.get(UPGRADE).cloned()
+    } else {
+        None
+    };
+    strip_hop_by_hop(headers, fields);
+    strip_serving(headers, fields);
     if let Some(protocol) = upgrade {
-        parts
-            .headers
-            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        parts.headers.insert(UPGRADE, protocol);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
     }
     parts.version = client_version;
     reusable
@@ -164,8 +161,8 @@ fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 }
 
 /// RFC 9110 §7.6.1: what Connection names, and what is known to be for one hop only.
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
+fn strip_hop_by_hop(headers: &mut HeaderMap, fields: Fields) {
+    if fields.has(Field::Connection) {
         let named: Vec<HeaderName> = connection_options(headers)
             .filter_map(|option| option.parse().ok())
             .filter(|name| name != HOST)
@@ -175,89 +172,27 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         }
         headers.remove(CONNECTION);
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
-    }
-}
-
-/// Appends the client to X-Forwarded-For, fills in its companions, and builds Forwarded (RFC 7239) from
-/// them unless somebody before did.
-fn forward(headers: &mut HeaderMap, client: &Client, host: Option<&HeaderValue>) {
-    let chain = match headers.entry(X_FORWARDED_FOR) {
-        Entry::Vacant(entry) => {
-            entry.insert(client.address.clone());
-            client.address.clone()
-        }
-        Entry::Occupied(mut entry) => {
-            let mut chain = Vec::new();
-            for value in entry.iter() {
-                chain.extend_from_slice(value.as_bytes());
-                chain.extend_from_slice(b", ");
-            }
-            chain.extend_from_slice(client.address.as_bytes());
-            let chain = HeaderValue::try_from(chain).unwrap_or_else(|_| client.address.clone());
-            entry.insert(chain.clone());
-            chain
-        }
-    };
-    let proto = headers
-        .entry(X_FORWARDED_PROTO)
-        .or_insert(HeaderValue::from_static("http"))
-        .clone();
-    let host = match (headers.entry(X_FORWARDED_HOST), host) {
-        (Entry::Occupied(entry), _) => Some(entry.get().clone()),
-        (Entry::Vacant(entry), Some(host)) => {
-            entry.insert(host.clone());
-            Some(host.clone())
-        }
-        (Entry::Vacant(_), None) => None,
-    };
-    if let Entry::Vacant(entry) = headers.entry(FORWARDED) {
-        let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
-        let host = host.as_ref().map(text).unwrap_or_default();
-        if let Ok(value) = HeaderValue::try_from(forwarded(&text(&chain), &text(&proto), &host)) {
-            entry.insert(value);
+    for (field, name) in [
+        (Field::KeepAlive, KEEP_ALIVE),
+        (Field::ProxyConnection, PROXY_CONNECTION),
+        (Field::Te, TE),
+        (Field::TransferEncoding, TRANSFER_ENCODING),
+        (Field::Upgrade, UPGRADE),
+    ] {
+        if fields.has(field) {
+            headers.remove(name);
         }
     }
 }
 
-/// `for=192.0.2.1;host=a.example;proto=http, for="[2001:db8::1]"`.
-fn forwarded(chain: &str, proto: &str, host: &str) -> String {
-    let mut text = String::with_capacity(chain.len() + proto.len() + host.len() + 24);
-    for (index, node) in chain.split(',').map(str::trim).enumerate() {
-        text.push_str(if index == 0 { "for=" } else { ", for=" });
-        if node.contains(':') && !node.starts_with('[') && node.parse::<IpAddr>().is_ok() {
-            let _ = write!(text, "\"[{node}]\"");
-        } else {
-            push_value(&mut text, node);
-        }
-        if index == 0 {
-            for (name, value) in [(";host=", host), (";proto=", proto)] {
-                if !value.is_empty() {
-                    text.push_str(name);
-                    push_value(&mut text, value);
-                }
-            }
-        }
+/// What names the revision is between the ingress and the activator only.
+fn strip_serving(headers: &mut HeaderMap, fields: Fields) {
+    if fields.has(Field::ServingRevision) {
+        headers.remove(SERVING_REVISION);
     }
-    text
-}
-
-/// A token as it is, anything else quoted (RFC 9110 §5.6.2, §5.6.4).
-fn push_value(text: &mut String, value: &str) {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if !value.is_empty() && value.bytes().all(token) {
-        text.push_str(value);
-        return;
+    if fields.has(Field::ServingNamespace) {
+        headers.remove(SERVING_NAMESPACE);
     }
-    text.push('"');
-    for character in value.chars() {
-        if matches!(character, '"' | '\\') {
-            text.push('\\');
-        }
-        text.push(character);
-    }
-    text.push('"');
 }
 
 /// HTTP/2 clients may split cookies, HTTP/1.1 servers want one field (RFC 9113 §8.2.3).
@@ -303,9 +238,10 @@ mod tests {
     }
 
     fn pass(request: Request<()>, hop: Hop) -> request::Parts {
-        let upgrade = wanted_upgrade(&request);
+        let fields = Fields::of(request.headers());
+        let upgrade = wanted_upgrade(&request, fields);
         let (mut parts, ()) = request.into_parts();
-        to_instance(&mut parts, &client(), hop, upgrade.as_ref());
+        to_instance(&mut parts, fields, &client(), hop, upgrade.as_ref());
         parts
     }
 
@@ -336,35 +272,6 @@ mod tests {
         }
         assert_eq!(parts.headers["x-kept"], "1");
         assert_eq!(parts.headers["host"], "a.example");
-    }
-
-    #[test]
-    fn the_client_is_appended_and_forwarded_is_built() {
-        let parts = pass(
-            head(|head| {
-                head.header("host", "a.example:80")
-                    .header("x-forwarded-for", "2001:db8::1")
-                    .header("x-forwarded-proto", "https")
-            }),
-            Hop::Http1,
-        );
-        assert_eq!(parts.headers["x-forwarded-for"], "2001:db8::1, 192.0.2.9");
-        assert_eq!(parts.headers["x-forwarded-proto"], "https");
-        assert_eq!(parts.headers["x-forwarded-host"], "a.example:80");
-        assert_eq!(
-            parts.headers["forwarded"],
-            r#"for="[2001:db8::1]";host="a.example:80";proto=https, for=192.0.2.9"#
-        );
-        assert_eq!(parts.headers["k-proxy-request"], "activator");
-    }
-
-    #[test]
-    fn a_forwarded_field_that_is_there_is_left_alone() {
-        let parts = pass(
-            head(|head| head.header("host", "a").header("forwarded", "for=_x")),
-            Hop::Http1,
-        );
-        assert_eq!(parts.headers["forwarded"], "for=_x");
     }
 
     #[test]
@@ -439,7 +346,8 @@ mod tests {
         let parts = pass(upgrade("websocket"), Hop::Http1);
         assert_eq!(parts.headers["connection"], "upgrade");
         assert_eq!(parts.headers["upgrade"], "websocket");
-        assert_eq!(wanted_upgrade(&upgrade("h2c")), None);
+        let h2c = upgrade("h2c");
+        assert_eq!(wanted_upgrade(&h2c, Fields::of(h2c.headers())), None);
     }
 
     #[test]
@@ -452,7 +360,12 @@ mod tests {
             ("application/json", false),
         ] {
             let request = head(|head| head.header("content-type", content_type));
-            assert_eq!(is_grpc(request.headers()), expected, "{content_type}");
+            let headers = request.headers();
+            assert_eq!(
+                is_grpc(headers, Fields::of(headers)),
+                expected,
+                "{content_type}"
+            );
         }
     }
 }

@@ -1,30 +1,41 @@
 //! Where clients come in: HTTP/1.1 and h2c on one port.
+//!
+//! The listener watches over its connections from one place, once in a while, so that a request sets no timer
+//! of its own: a connection on which nothing happens is drained, and cut if that does not end it.
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::forwarded::Client;
 use crate::gateway::Shared;
-use crate::headers::Client;
-use crate::proxy::Session;
+use crate::session::{Session, Verdict};
 
 /// What may be under way from the client on one stream and on one connection, in bytes.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 const MAX_STREAMS: u32 = 1000;
 const MAX_HEADER_LIST: u32 = 64 << 10;
-/// A client that does not finish the head of its request is cut off.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often the listener looks at its connections.
+const ROUND: Duration = Duration::from_secs(20);
+/// Rounds without a request under way or begun after which a connection is drained, and after which it is
+/// cut. A client that has asked something is let go after 60 to 80 s of silence; one that has not finished
+/// the head of its first request is cut off after 80 to 100 s.
+const QUIET_ROUNDS: u32 = 3;
+const CUT_ROUNDS: u32 = 5;
 /// Out of file descriptors there is nothing to do but to wait for some connection to end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -35,22 +46,26 @@ pub(crate) async fn serve(
     shutdown: CancellationToken,
 ) {
     let builder = builder();
-    let connections = TaskTracker::new();
+    let tasks = TaskTracker::new();
+    let mut watched = Vec::new();
+    let mut rounds = interval(ROUND);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let accepted = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
+            _ = rounds.tick() => {
+                watched.retain_mut(Watched::look);
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, address)) => {
-                let session = Session {
-                    gateway: gateway.clone(),
-                    client: Client::new(address.ip()),
-                    shutdown: shutdown.child_token(),
-                    tunnels: connections.clone(),
-                };
-                connections.spawn(connection(builder.clone(), stream, Arc::new(session)));
+                let client = Client::new(address.ip());
+                let session = Arc::new(Session::new(gateway.clone(), client, tasks.clone()));
+                watched.push(Watched::new(&session));
+                tasks.spawn(connection(builder.clone(), stream, session));
             }
             Err(error) => {
                 if !is_of_one_connection(&error) {
@@ -61,16 +76,66 @@ pub(crate) async fn serve(
         }
     }
     drop(listener);
-    connections.close();
-    connections.wait().await;
+    for session in watched
+        .iter()
+        .filter_map(|watched| watched.session.upgrade())
+    {
+        session.drain();
+    }
+    tasks.close();
+    loop {
+        tokio::select! {
+            () = tasks.wait() => break,
+            _ = rounds.tick() => watched.retain_mut(Watched::look),
+        }
+    }
+}
+
+/// A connection, and how long nothing has happened on it.
+struct Watched {
+    session: Weak<Session>,
+    requests: u64,
+    quiet: u32,
+}
+
+impl Watched {
+    fn new(session: &Arc<Session>) -> Self {
+        Self {
+            session: Arc::downgrade(session),
+            requests: 0,
+            quiet: 0,
+        }
+    }
+
+    /// Once a round; `false` if the connection is gone.
+    fn look(&mut self) -> bool {
+        let Some(session) = self.session.upgrade() else {
+            return false;
+        };
+        let requests = session.requests();
+        if session.is_busy() || requests != self.requests {
+            self.requests = requests;
+            self.quiet = 0;
+        } else {
+            self.quiet += 1;
+        }
+        match self.quiet {
+            CUT_ROUNDS.. => session.cut(),
+            QUIET_ROUNDS.. => session.drain(),
+            _ => {}
+        }
+        true
+    }
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
+        // Off: it would be a timer for each request. The listener's rounds do the same.
+        .header_read_timeout(None)
+        // One plain write of head and body together is cheaper than a vectored one, also with the copy.
+        .writev(false);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -90,21 +155,26 @@ async fn connection(
         debug!(%error, "connection lost before it began");
         return;
     }
-    let shutdown = session.shutdown.clone();
-    let service = service_fn(move |request| {
+    let service = service_fn(|request| {
         let session = session.clone();
         async move { Ok::<_, Infallible>(session.handle(request).await) }
     });
     let mut serving = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        biased;
-        ended = serving.as_mut() => ended,
-        () = shutdown.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+    let mut draining = false;
+    let ended = poll_fn(|cx| {
+        session.watch(cx.waker());
+        match session.verdict() {
+            Verdict::Serve => {}
+            Verdict::Drain if draining => {}
+            Verdict::Drain => {
+                draining = true;
+                serving.as_mut().graceful_shutdown();
+            }
+            Verdict::Cut => return Poll::Ready(Ok(())),
         }
-    };
-    if let Err(error) = ended {
+        serving.as_mut().poll(cx)
+    });
+    if let Err(error) = ended.await {
         debug!(%error, "connection broke off");
     }
 }

@@ -6,6 +6,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Response, StatusCode};
 
 use crate::body::ResponseBody;
+use crate::fields::{Field, Fields};
 
 const NETWORK_PROBE: HeaderName = HeaderName::from_static("k-network-probe");
 /// Sent with `K-Network-Probe: probe` and expected back: which version of the routes answered.
@@ -16,10 +17,19 @@ const KUBELET: &[u8] = b"kube-probe/";
 /// ready endpoint; `None` if there is no such host.
 pub(crate) fn answer(
     headers: &HeaderMap,
+    fields: Fields,
     draining: bool,
     ready: impl FnOnce() -> Option<bool>,
 ) -> Option<Response<ResponseBody>> {
-    let Some(kind) = headers.get(NETWORK_PROBE) else {
+    if !fields.has(Field::NetworkProbe) && !fields.has(Field::UserAgent) {
+        return None;
+    }
+    let kind = if fields.has(Field::NetworkProbe) {
+        headers.get(NETWORK_PROBE)
+    } else {
+        None
+    };
+    let Some(kind) = kind else {
         let agent = headers.get(USER_AGENT)?.as_bytes();
         return agent
             .starts_with(KUBELET)
@@ -74,7 +84,8 @@ mod tests {
     fn status(name: &'static str, value: &str, draining: bool, ready: Option<bool>) -> Option<u16> {
         let mut headers = HeaderMap::new();
         headers.insert(name, value.parse().unwrap());
-        answer(&headers, draining, || ready).map(|response| response.status().as_u16())
+        answer(&headers, Fields::of(&headers), draining, || ready)
+            .map(|response| response.status().as_u16())
     }
 
     #[test]
@@ -105,7 +116,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("k-network-probe", HeaderValue::from_static("probe"));
         headers.insert("k-network-hash", HeaderValue::from_static("abc"));
-        let response = answer(&headers, false, || Some(true)).unwrap();
+        let response = answer(&headers, Fields::of(&headers), false, || Some(true)).unwrap();
         assert_eq!(response.headers()["k-network-hash"], "abc");
     }
 }

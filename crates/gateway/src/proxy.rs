@@ -17,18 +17,17 @@ use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::body::{Carrier, Deadlines, Progress, RequestBody, ResponseBody, Stream};
 use crate::config::{Protocol, RevisionConfig};
 use crate::expect;
-use crate::gateway::Shared;
-use crate::headers::{self, Client, Hop};
+use crate::fields::{Field, Fields};
+use crate::headers::{self, Hop};
 use crate::probe;
 use crate::refusal::Refusal;
 use crate::revision::{Backend, Permit, Revision};
+use crate::session::{Busy, Session, Verdict};
 use crate::tasks::AbortOnDrop;
 use crate::timing::Timing;
 use crate::tunnel;
@@ -37,27 +36,21 @@ use crate::upstream::{SendError, Timer, http1, http2};
 /// First pause before a request that reached nobody is tried again; each later one is three times longer.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
-/// What all requests of one client connection share.
-pub(crate) struct Session {
-    pub(crate) gateway: Arc<Shared>,
-    pub(crate) client: Client,
-    pub(crate) shutdown: CancellationToken,
-    pub(crate) tunnels: TaskTracker,
-}
-
 impl Session {
     pub(crate) async fn handle(&self, request: Request<Incoming>) -> Response<ResponseBody> {
-        let draining = self.shutdown.is_cancelled();
+        let fields = Fields::of(request.headers());
+        let draining = self.verdict() != Verdict::Serve;
         let ready = || Some(self.route(&request).ok()?.is_ready());
-        if let Some(answer) = probe::answer(request.headers(), draining, ready) {
+        if let Some(answer) = probe::answer(request.headers(), fields, draining, ready) {
             return answer;
         }
-        let grpc = headers::is_grpc(request.headers());
+        let busy = self.begin();
+        let grpc = headers::is_grpc(request.headers(), fields);
         let revision = match self.route(&request) {
             Ok(revision) => revision,
             Err(refusal) => return refusal.into_response(grpc),
         };
-        match self.forward(&revision, request, grpc).await {
+        match self.forward(&revision, request, fields, grpc, busy).await {
             Ok(response) => {
                 revision.count(response.status());
                 response
@@ -87,15 +80,14 @@ impl Session {
         &self,
         revision: &Arc<Revision>,
         mut request: Request<Incoming>,
+        fields: Fields,
         grpc: bool,
+        busy: Busy,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        let explain = request.headers().contains_key(headers::EXPLAIN);
+        let explain = fields.has(Field::Explain);
         let client_version = request.version();
         let mut admission = revision.admit(None).await?;
-        let mut timing = Timing {
-            waited: admission.waited,
-            ..Timing::default()
-        };
+        let mut timing = explain.then(|| Timing::new(admission.waited));
         let mut cold = admission.cold;
 
         let config = admission.config;
@@ -104,13 +96,13 @@ impl Session {
             _ => Hop::Http2 { grpc },
         };
         let upgrade = match hop {
-            Hop::Http1 => headers::wanted_upgrade(&request),
+            Hop::Http1 => headers::wanted_upgrade(&request, fields),
             Hop::Http2 { .. } => None,
         };
         let client_upgrade = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
-        let (mut request, progress) = self.outgoing(request, hop, upgrade.as_ref());
+        let (mut request, progress) = self.outgoing(request, fields, hop, upgrade.as_ref());
 
-        let deadlines = HeadDeadlines::new(&config, Instant::now());
+        let deadlines = HeadDeadlines::new(&config, admission.at);
         let mut attempts = 1;
         let answer = loop {
             let backend = admission.permit.backend();
@@ -145,15 +137,16 @@ impl Session {
             drop(admission.permit);
             tokio::time::sleep(FIRST_PAUSE * 3u32.saturating_pow(attempts - 1)).await;
             admission = revision.admit(Some(&avoid)).await?;
-            timing.waited += admission.waited;
+            if let Some(timing) = &mut timing {
+                timing.waited += admission.waited;
+            }
             cold |= admission.cold;
             attempts += 1;
         };
 
-        if explain && cold {
-            timing
-                .phases
-                .clone_from(&admission.permit.backend().endpoint.phases);
+        if let (Some(timing), true) = (&mut timing, cold) {
+            let phases = &admission.permit.backend().endpoint.phases;
+            timing.phases.clone_from(phases);
         }
         let mut response = self.incoming(
             answer,
@@ -164,13 +157,14 @@ impl Session {
                 permit: admission.permit,
                 revision,
                 grpc,
+                busy,
                 deadlines: Deadlines {
                     total: deadlines.total,
                     idle: config.idle_timeout,
                 },
             },
         )?;
-        if explain {
+        if let Some(timing) = timing {
             timing.write(response.headers_mut());
         }
         Ok(response)
@@ -180,14 +174,15 @@ impl Session {
     fn outgoing(
         &self,
         request: Request<Incoming>,
+        fields: Fields,
         hop: Hop,
         upgrade: Option<&http::HeaderValue>,
     ) -> (Request<RequestBody>, Progress) {
-        let gated = hop == Hop::Http1 && expect::is_expected(request.headers());
+        let gated = hop == Hop::Http1 && expect::is_expected(request.headers(), fields);
         let (gate, opener) = gated.then(expect::gate).unzip();
         let (mut parts, incoming) = request.into_parts();
         parts.extensions.clear();
-        headers::to_instance(&mut parts, &self.client, hop, upgrade);
+        headers::to_instance(&mut parts, fields, &self.client, hop, upgrade);
         let (body, progress) = RequestBody::new(incoming, gate);
         let mut request = Request::from_parts(parts, body);
         if let Some(opener) = opener {
@@ -247,6 +242,7 @@ impl Session {
             deadlines: context.deadlines,
             grpc: context.grpc,
             permit: context.permit,
+            _busy: context.busy,
         };
         stream.timer.set(stream.deadlines.next());
         Ok(Response::from_parts(parts, ResponseBody::stream(stream)))
@@ -261,6 +257,7 @@ struct Context<'a> {
     permit: Permit,
     revision: &'a Revision,
     grpc: bool,
+    busy: Busy,
     deadlines: Deadlines,
 }
 
@@ -331,10 +328,10 @@ async fn attempt(
     backend: &Backend,
     mut request: Request<RequestBody>,
     deadlines: &HeadDeadlines,
-    timing: &mut Timing,
+    timing: &mut Option<Timing>,
 ) -> Result<Answer, Missed> {
     loop {
-        let start = Instant::now();
+        Timing::connecting(timing);
         let outcome = match hop {
             Hop::Http1 => {
                 let kept = backend.http1.take().await;
@@ -347,10 +344,10 @@ async fn attempt(
                     Ok(connection) => connection,
                     Err(error) => return Err(Missed::Unreached(Box::new(request), error)),
                 };
-                let sent = timing.connected(start, fresh);
+                Timing::connected(timing);
                 let mut timer = std::mem::take(&mut connection.timer);
                 let response = in_time(&mut timer, deadlines, connection.send(request)).await?;
-                timing.first_byte = sent.elapsed();
+                Timing::answered(timing);
                 response
                     .map(|response| Answer {
                         response,
@@ -370,10 +367,10 @@ async fn attempt(
                     Ok(stream) => stream,
                     Err(error) => return Err(Missed::Unreached(Box::new(request), error)),
                 };
-                let sent = timing.connected(start, fresh);
+                Timing::connected(timing);
                 let mut timer = Timer::default();
                 let response = in_time(&mut timer, deadlines, stream.send(request)).await?;
-                timing.first_byte = sent.elapsed();
+                Timing::answered(timing);
                 response
                     .map(|(response, slot)| Answer {
                         response,

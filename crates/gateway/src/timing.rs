@@ -10,26 +10,53 @@ use tokio::time::Instant;
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// The parts of a request's time up to the first byte of its response.
-#[derive(Default)]
 pub(crate) struct Timing {
     /// In the queue.
     pub(crate) waited: Duration,
     /// Phases of the instance's start, if the request waited for it.
     pub(crate) phases: Vec<(String, Duration)>,
-    /// Opening a connection; zero if there was one.
-    pub(crate) connect: Duration,
+    /// Getting a connection: from the pool, or a new one.
+    connect: Duration,
     /// From handing over the request to the head of the response.
-    pub(crate) first_byte: Duration,
+    first_byte: Duration,
+    /// Beginning of the part that is running.
+    since: Instant,
 }
 
 impl Timing {
-    /// Notes that a connection is there, since `start` if it had to be made; returns the present.
-    pub(crate) fn connected(&mut self, start: Instant, fresh: bool) -> Instant {
-        let now = Instant::now();
-        if fresh {
-            self.connect = now - start;
+    pub(crate) fn new(waited: Duration) -> Self {
+        Self {
+            waited,
+            phases: Vec::new(),
+            connect: Duration::ZERO,
+            first_byte: Duration::ZERO,
+            since: Instant::now(),
         }
-        now
+    }
+
+    // Most requests do not ask, and then nobody looks at the clock.
+
+    pub(crate) fn connecting(timing: &mut Option<Self>) {
+        if let Some(timing) = timing {
+            timing.since = Instant::now();
+        }
+    }
+
+    pub(crate) fn connected(timing: &mut Option<Self>) {
+        if let Some(timing) = timing {
+            timing.connect = timing.lap();
+        }
+    }
+
+    pub(crate) fn answered(timing: &mut Option<Self>) {
+        if let Some(timing) = timing {
+            timing.first_byte = timing.lap();
+        }
+    }
+
+    fn lap(&mut self) -> Duration {
+        let now = Instant::now();
+        now - std::mem::replace(&mut self.since, now)
     }
 
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
@@ -75,10 +102,8 @@ mod tests {
 
     #[test]
     fn a_warm_request_has_only_its_connection_and_its_first_byte() {
-        let timing = Timing {
-            first_byte: Duration::from_micros(1234),
-            ..Timing::default()
-        };
+        let mut timing = Timing::new(Duration::ZERO);
+        timing.first_byte = Duration::from_micros(1234);
         assert_eq!(timing.text(), "connect;dur=0.000, first-byte;dur=1.234");
     }
 
@@ -92,6 +117,7 @@ mod tests {
             ],
             connect: Duration::from_micros(50),
             first_byte: Duration::from_millis(2),
+            since: Instant::now(),
         };
         assert_eq!(
             timing.text(),

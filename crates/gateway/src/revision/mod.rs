@@ -53,6 +53,8 @@ struct State {
 pub(crate) struct Admission {
     pub(crate) permit: Permit,
     pub(crate) config: RevisionConfig,
+    /// When that was.
+    pub(crate) at: Instant,
     /// How long it waited in the queue.
     pub(crate) waited: Duration,
     /// Whether no endpoint was ready when it came.
@@ -197,6 +199,7 @@ impl Revision {
                 return Ok(Admission {
                     permit: Permit::new(self.clone(), backend),
                     config,
+                    at: now,
                     waited: Duration::ZERO,
                     cold: false,
                 });
@@ -214,10 +217,12 @@ impl Revision {
             (self.wait(&mut state, now)?, config, cold, now)
         };
         let permit = place.permit(config.queue_timeout, now).await?;
+        let at = Instant::now();
         Ok(Admission {
             permit,
             config,
-            waited: now.elapsed(),
+            at,
+            waited: at - now,
             cold,
         })
     }
@@ -273,8 +278,7 @@ impl Revision {
         }
     }
 
-    fn release(self: &Arc<Self>, backend: &Arc<Backend>) {
-        let now = Instant::now();
+    fn release(self: &Arc<Self>, backend: &Arc<Backend>, now: Instant) {
         let mut state = self.state();
         state.breaker.release(backend);
         state.load.leave(now);
@@ -316,21 +320,32 @@ fn endpoint_id(endpoint: &Endpoint) -> &str {
 pub(crate) struct Permit {
     revision: Arc<Revision>,
     backend: Arc<Backend>,
+    end: Option<Instant>,
 }
 
 impl Permit {
     fn new(revision: Arc<Revision>, backend: Arc<Backend>) -> Self {
-        Self { revision, backend }
+        Self {
+            revision,
+            backend,
+            end: None,
+        }
     }
 
     pub(crate) fn backend(&self) -> &Arc<Backend> {
         &self.backend
     }
+
+    /// As dropping it, for who knows the time.
+    pub(crate) fn give_back(mut self, now: Instant) {
+        self.end = Some(now);
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.revision.release(&self.backend);
+        let end = self.end.unwrap_or_else(Instant::now);
+        self.revision.release(&self.backend, end);
     }
 }
 

@@ -12,11 +12,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use tokio::time::Instant;
 
+use super::doorbell::Doorbell;
 use super::{SendError, Timer};
 use crate::body::RequestBody;
 use crate::config::Options;
@@ -70,17 +73,21 @@ impl Pool {
 
     pub(crate) async fn open(&self, connector: &dyn Connector) -> io::Result<Box<Connection>> {
         let io = super::connect(connector, self.connect_timeout).await?;
-        let (sender, driver) = http1::handshake(io).await.map_err(io::Error::other)?;
+        let (sender, driver) = http1::Builder::new()
+            .writev(false)
+            .handshake(io)
+            .await
+            .map_err(io::Error::other)?;
         Ok(Box::new(Connection {
             sender,
             driver: Some(Box::pin(driver.with_upgrades())),
+            bell: Doorbell::default(),
             timer: Timer::default(),
         }))
     }
 
     /// Takes back a connection whose exchange is complete.
-    pub(crate) fn put(&self, connection: Box<Connection>) {
-        let now = Instant::now();
+    pub(crate) fn put(&self, connection: Box<Connection>, now: Instant) {
         let mut idle = self.idle();
         if idle.open && connection.driver.is_some() {
             idle.connections.push_back((now, connection));
@@ -105,6 +112,7 @@ pub(crate) struct Connection {
     sender: SendRequest<RequestBody>,
     /// `None` once it has ended.
     driver: Option<Driver>,
+    bell: Doorbell,
     pub(crate) timer: Timer,
 }
 
@@ -114,19 +122,32 @@ impl Connection {
         &mut self,
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, SendError> {
-        let mut response = pin!(self.sender.try_send_request(request));
-        let driver = &mut self.driver;
+        let (driver, bell) = (&mut self.driver, &self.bell);
+        let mut response = pin!(bell.hush(|| self.sender.try_send_request(request)));
         poll_fn(|cx| {
-            drive(driver, cx);
-            response.as_mut().poll(cx)
+            bell.attend(cx, |cx| {
+                drive(driver, cx);
+                response.as_mut().poll(cx)
+            })
         })
         .await
         .map_err(SendError::from)
     }
 
-    /// Moves bytes in both directions.
-    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
-        drive(&mut self.driver, cx);
+    /// The next part of a body that comes on this connection.
+    pub(crate) fn poll_frame(
+        &mut self,
+        body: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let driver = &mut self.driver;
+        self.bell.attend(cx, |cx| {
+            if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
+                return Poll::Ready(frame);
+            }
+            drive(driver, cx);
+            Pin::new(&mut *body).poll_frame(cx)
+        })
     }
 
     /// What moves the bytes, for somebody else to poll; the connection does not go back to the pool.
@@ -135,8 +156,13 @@ impl Connection {
     }
 
     fn poll_usable(&mut self, cx: &mut Context<'_>) -> bool {
-        self.drive(cx);
-        self.driver.is_some() && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())))
+        let (driver, sender) = (&mut self.driver, &mut self.sender);
+        let usable = self.bell.attend(cx, |cx| {
+            drive(driver, cx);
+            let ready = matches!(sender.poll_ready(cx), Poll::Ready(Ok(())));
+            Poll::Ready(driver.is_some() && ready)
+        });
+        usable == Poll::Ready(true)
     }
 }
 

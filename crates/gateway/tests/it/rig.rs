@@ -84,7 +84,10 @@ impl Rig {
     }
 
     pub(crate) async fn tcp(&self) -> TcpStream {
-        TcpStream::connect(self.address).await.unwrap()
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        // Delayed acknowledgements take real time, which does not pass while the clock stands still.
+        stream.set_nodelay(true).unwrap();
+        stream
     }
 
     /// One request on a connection of its own.
