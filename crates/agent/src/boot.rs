@@ -1,6 +1,5 @@
 //! From the first instruction of PID 1 to the end of the machine.
 
-use std::error::Error as StdError;
 use std::time::{Duration, Instant};
 
 use agent::protocol::{Failed, Hello, Process, Started, ToGuest, ToHost, VERSION};
@@ -9,8 +8,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::clock::{Steps, uptime_us};
 use crate::host::{self, Host};
 use crate::launcher::{self, Launcher};
+use crate::report::chain;
 use crate::supervise::{self, Supervisor};
-use crate::{modules, network, root};
+use crate::{memory, modules, network, root};
 
 /// How long the guest waits to be told what to run. A host that says nothing for so long has gone wrong.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -77,7 +77,10 @@ fn function(host: &mut Host, mut steps: Steps) -> Result<(), Error> {
         pid: running.pid.as_raw() as u32,
         steps: steps.take(),
     }))?;
-    Ok(Supervisor::new(running)?.run(host)?)
+    let supervisor = Supervisor::new(running)?;
+    // What can wait until the process runs.
+    memory::kill_rather_than_thrash();
+    Ok(supervisor.run(host)?)
 }
 
 /// The process to run, or `None` if the host thought better of it.
@@ -125,16 +128,4 @@ fn stage(error: &Error) -> &'static str {
         Error::Supervise(_) => "supervise",
         Error::Host(_) | Error::Poll(_) | Error::NoStart => "host",
     }
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn StdError) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
 }

@@ -15,9 +15,11 @@ mod clock;
 mod host;
 mod launch;
 mod launcher;
+mod memory;
 mod modules;
 mod network;
 mod power;
+mod report;
 mod root;
 mod supervise;
 
@@ -35,7 +37,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     if let Err(error) = boot::run() {
-        eprintln!("agent: {}", boot::chain(&error));
+        eprintln!("agent: {}", report::chain(&error));
     }
     power::off();
     ExitCode::FAILURE

@@ -11,6 +11,7 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::os::unix::fs::{chroot, symlink};
 use std::path::PathBuf;
 
 use nix::errno::Errno;
@@ -30,6 +31,8 @@ pub(crate) enum Error {
     },
     #[error("cannot make the folder {path:?}")]
     Folder { path: PathBuf, source: io::Error },
+    #[error("cannot make the link {path:?}")]
+    Link { path: PathBuf, source: io::Error },
     #[error("cannot enter the image's root")]
     Enter(#[source] io::Error),
 }
@@ -91,7 +94,7 @@ pub(crate) fn enter() -> Result<(), Error> {
             source,
         }
     })?;
-    std::os::unix::fs::chroot(".").map_err(Error::Enter)?;
+    chroot(".").map_err(Error::Enter)?;
     std::env::set_current_dir("/").map_err(Error::Enter)?;
 
     for each in [
@@ -104,8 +107,19 @@ pub(crate) fn enter() -> Result<(), Error> {
     Ok(())
 }
 
-/// Mounts what a function may look for, but nothing before it needs.
+/// Adds what a process may look for, but nothing before it needs.
 pub(crate) fn complete() -> Result<(), Error> {
+    for (link, target) in [
+        ("/dev/fd", "/proc/self/fd"),
+        ("/dev/stdin", "/proc/self/fd/0"),
+        ("/dev/stdout", "/proc/self/fd/1"),
+        ("/dev/stderr", "/proc/self/fd/2"),
+    ] {
+        symlink(target, link).map_err(|source| Error::Link {
+            path: link.into(),
+            source,
+        })?;
+    }
     for each in [
         Mount {
             data: Some(c"mode=0620,gid=5,ptmxmode=0666"),

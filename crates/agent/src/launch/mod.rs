@@ -24,7 +24,7 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_settime};
 use nix::unistd::{dup2_stdin, fchown, setgroups, sethostname, setresgid, setresuid, setsid};
 
-use crate::boot::chain;
+use crate::report::chain;
 use user::User;
 
 /// What `execvp` and the shells of most distributions fall back on.

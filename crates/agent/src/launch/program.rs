@@ -18,7 +18,7 @@ pub(super) enum Error {
         "{path:?}: the file is there, but the interpreter or dynamic loader it names is not in the image"
     )]
     NoInterpreter { path: PathBuf },
-    #[error("{path:?}: {source}", source = nix::errno::Errno::from_raw(source.raw_os_error().unwrap_or(0)).desc())]
+    #[error("{path:?}")]
     Exec { path: PathBuf, source: io::Error },
 }
 
@@ -89,6 +89,7 @@ fn format_problem(start: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::chain;
 
     fn elf(machine: u8) -> Vec<u8> {
         let mut header = b"\x7fELF\x02\x01\x01".to_vec();
@@ -133,7 +134,7 @@ mod tests {
     fn a_failed_exec_names_the_file_and_the_reason() {
         let missing = Error::exec("/app/server".into(), io::Error::from_raw_os_error(2));
         assert_eq!(
-            missing.to_string(),
+            chain(&missing),
             r#""/app/server": No such file or directory"#
         );
         let there = Error::exec("/bin/sh".into(), io::Error::from_raw_os_error(2));
