@@ -1,6 +1,14 @@
 //! Embedded object store and the Kubernetes-style HTTP API over it
+//!
+//! [`Store`] keeps the objects, [`router`] is the API over it, [`auth`] makes the certificates, and [`serve()`] listens.
 
 pub mod auth;
+mod http;
+mod serve;
 pub mod store;
 
-pub use store::Store;
+pub use self::{
+    http::{Admission, Config, Elsewhere, router},
+    serve::serve,
+    store::Store,
+};

@@ -40,7 +40,7 @@ struct Metadata {
 
 impl Object {
     /// Takes over stored text. Fails if it is not an object with a numeric `metadata.resourceVersion`.
-    pub(super) fn from_json(key: Key, json: impl Into<Bytes>) -> Result<Self, serde_json::Error> {
+    pub(crate) fn from_json(key: Key, json: impl Into<Bytes>) -> Result<Self, serde_json::Error> {
         let json = json.into();
         let head: Head = serde_json::from_slice(&json)?;
         let resource_version = head

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests do")]
 
+mod api;
+mod api_watch;
 mod durability;
+mod server;
 mod store;
+mod tls;
 mod watch;

@@ -1,0 +1,34 @@
+//! Whether the server is there, and what it is.
+
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::json;
+
+use super::value_response;
+
+/// The release of Kubernetes whose API this follows; clients compare it with their own.
+const KUBERNETES_MINOR: &str = "33";
+
+/// Paths that a client without a certificate may ask for.
+pub(crate) fn is_health_path(path: &str) -> bool {
+    matches!(path, "/healthz" | "/livez" | "/readyz")
+}
+
+pub(super) async fn ok() -> &'static str {
+    "ok"
+}
+
+pub(super) async fn version() -> Response {
+    let version = json!({
+        "major": "1",
+        "minor": KUBERNETES_MINOR,
+        "gitVersion": format!("v1.{KUBERNETES_MINOR}.0+vhive-{}", env!("CARGO_PKG_VERSION")),
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": "rustc",
+        "platform": "linux/amd64",
+    });
+    value_response(StatusCode::OK, &version)
+}

@@ -1,0 +1,72 @@
+//! As much `OpenAPI` as `kubectl apply` asks for: that the server checks fields itself (`fieldValidation`), and that
+//! nobody needs to do it before.
+
+use http::{Method, StatusCode, request::Parts};
+use serde_json::{Map, Value, json};
+
+use super::{Answer, error::Failure, value_response};
+
+/// `document` is what stands behind `/openapi/v3`.
+pub(super) fn get(parts: &Parts, document: &str) -> Answer {
+    if parts.method != Method::GET && parts.method != Method::HEAD {
+        return Err(Failure::method_not_allowed());
+    }
+    let mut documents: Vec<(String, Vec<&api::Resource>)> = Vec::new();
+    for resource in api::kinds() {
+        let path = match resource.group {
+            "" => format!("api/{}", resource.version),
+            group => format!("apis/{group}/{}", resource.version),
+        };
+        match documents.iter_mut().find(|(known, _)| *known == path) {
+            Some((_, resources)) => resources.push(resource),
+            None => documents.push((path, vec![resource])),
+        }
+    }
+    if document.is_empty() || document == "/" {
+        let paths: Map<String, Value> = documents
+            .into_iter()
+            .map(|(path, _)| {
+                let url = json!({"serverRelativeURL": format!("/openapi/v3/{path}")});
+                (path, url)
+            })
+            .collect();
+        return Ok(value_response(StatusCode::OK, &json!({"paths": paths})));
+    }
+    let (path, resources) = documents
+        .into_iter()
+        .find(|(path, _)| document.strip_prefix('/') == Some(path))
+        .ok_or_else(Failure::no_path)?;
+    let paths: Map<String, Value> = resources
+        .into_iter()
+        .map(|resource| operations(&path, resource))
+        .collect();
+    let document = json!({
+        "openapi": "3.0.0",
+        "info": {"title": "vhive", "version": env!("CARGO_PKG_VERSION")},
+        "paths": paths,
+        "components": {"schemas": {}},
+    });
+    Ok(value_response(StatusCode::OK, &document))
+}
+
+/// The path of an object, with the one operation and the parameters that are looked for.
+fn operations(path: &str, resource: &api::Resource) -> (String, Value) {
+    let namespace = if resource.namespaced {
+        "namespaces/{namespace}/"
+    } else {
+        ""
+    };
+    let parameter = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
+    let operation = json!({
+        "x-kubernetes-action": "patch",
+        "x-kubernetes-group-version-kind": {
+            "group": resource.group, "version": resource.version, "kind": resource.kind,
+        },
+        "parameters": [parameter("dryRun"), parameter("fieldManager"), parameter("fieldValidation")],
+        "responses": {"200": {"description": "OK"}},
+    });
+    (
+        format!("/{path}/{namespace}{}/{{name}}", resource.plural),
+        json!({"patch": operation}),
+    )
+}

@@ -1,0 +1,93 @@
+//! Patches: merge (RFC 7386) and JSON (RFC 6902).
+
+use http::{HeaderMap, StatusCode};
+use json_patch::Patch as Operations;
+use serde_json::Value;
+
+use super::{body, error::Failure};
+
+const MERGE: &str = "application/merge-patch+json";
+const JSON: &str = "application/json-patch+json";
+
+/// A change that can be made to any version of an object.
+pub(super) enum Patch {
+    Merge(Value),
+    Json(Operations),
+}
+
+impl Patch {
+    /// Reads a patch of the kind that the content type names.
+    pub(super) fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Self, Failure> {
+        match body::media_type(headers) {
+            MERGE => body::parse(bytes, false).map(Self::Merge),
+            JSON => serde_json::from_slice(bytes)
+                .map(Self::Json)
+                .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}"))),
+            _ => Err(Failure::unsupported_media_type(&[JSON, MERGE])),
+        }
+    }
+
+    /// The object with the change made.
+    pub(super) fn apply(&self, object: &Value) -> Result<Value, Failure> {
+        let mut patched = object.clone();
+        match self {
+            Self::Merge(patch) => json_patch::merge(&mut patched, patch),
+            Self::Json(operations) => {
+                let refused = |error: json_patch::PatchError| {
+                    Failure::new(
+                        StatusCode::UNPROCESSABLE_ENTITY,
+                        "Invalid",
+                        error.to_string(),
+                    )
+                };
+                json_patch::patch(&mut patched, operations).map_err(refused)?;
+            }
+        }
+        if patched.is_object() {
+            Ok(patched)
+        } else {
+            Err(Failure::bad_request("the patch leaves no object"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::CONTENT_TYPE;
+    use serde_json::json;
+
+    use super::*;
+
+    fn patched(media_type: &'static str, object: &Value, patch: &Value) -> Option<Value> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, media_type.parse().unwrap());
+        let patch = Patch::parse(&headers, patch.to_string().as_bytes()).ok()?;
+        patch.apply(object).ok()
+    }
+
+    #[test]
+    fn null_in_a_merge_patch_deletes_and_lists_are_replaced() {
+        let object = json!({"a": {"b": 1, "c": 2}, "d": [1, 2], "e": "x"});
+        let patch = json!({"a": {"b": null, "f": {"g": null}}, "d": [3], "e": null, "h": null});
+        assert_eq!(
+            patched(MERGE, &object, &patch),
+            Some(json!({"a": {"c": 2, "f": {}}, "d": [3]}))
+        );
+        assert_eq!(patched(MERGE, &object, &json!("text")), None);
+    }
+
+    #[test]
+    fn a_json_patch_is_made_whole_or_not_at_all() {
+        let object = json!({"a": 1});
+        let good = json!([{"op": "test", "path": "/a", "value": 1}, {"op": "add", "path": "/b", "value": 2}]);
+        assert_eq!(patched(JSON, &object, &good), Some(json!({"a": 1, "b": 2})));
+        let bad = json!([{"op": "add", "path": "/b", "value": 2}, {"op": "test", "path": "/a", "value": 2}]);
+        assert_eq!(patched(JSON, &object, &bad), None);
+    }
+
+    #[test]
+    fn other_patches_are_not_taken() {
+        let strategic = "application/strategic-merge-patch+json";
+        assert_eq!(patched(strategic, &json!({}), &json!({})), None);
+    }
+}

@@ -1,0 +1,276 @@
+//! Tables: what `kubectl get` prints (`meta.k8s.io/v1`).
+
+use api::Resource;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::query::IncludeObject;
+use crate::store::Object;
+
+/// A column after the name, and where its value is.
+struct Column {
+    name: &'static str,
+    kind: &'static str,
+    source: Source,
+}
+
+enum Source {
+    /// A JSON pointer (RFC 6901).
+    At(&'static str),
+    /// A field of the condition Ready.
+    Ready(&'static str),
+    /// How long the object has been there.
+    Age,
+}
+
+const fn text(name: &'static str, at: &'static str) -> Column {
+    Column {
+        name,
+        kind: "string",
+        source: Source::At(at),
+    }
+}
+
+const fn number(name: &'static str, at: &'static str) -> Column {
+    Column {
+        name,
+        kind: "integer",
+        source: Source::At(at),
+    }
+}
+
+const fn ready(name: &'static str, field: &'static str) -> Column {
+    Column {
+        name,
+        kind: "string",
+        source: Source::Ready(field),
+    }
+}
+
+/// The columns of Knative's resource definitions, `config/core/300-resources/*.yaml`.
+const SERVICE: [Column; 5] = [
+    text("URL", "/status/url"),
+    text("LatestCreated", "/status/latestCreatedRevisionName"),
+    text("LatestReady", "/status/latestReadyRevisionName"),
+    ready("Ready", "status"),
+    ready("Reason", "reason"),
+];
+const CONFIGURATION: [Column; 4] = [
+    text("LatestCreated", "/status/latestCreatedRevisionName"),
+    text("LatestReady", "/status/latestReadyRevisionName"),
+    ready("Ready", "status"),
+    ready("Reason", "reason"),
+];
+const REVISION: [Column; 6] = [
+    text(
+        "Config Name",
+        "/metadata/labels/serving.knative.dev~1configuration",
+    ),
+    text(
+        "Generation",
+        "/metadata/labels/serving.knative.dev~1configurationGeneration",
+    ),
+    ready("Ready", "status"),
+    ready("Reason", "reason"),
+    number("Actual Replicas", "/status/actualReplicas"),
+    number("Desired Replicas", "/status/desiredReplicas"),
+];
+const ROUTE: [Column; 3] = [
+    text("URL", "/status/url"),
+    ready("Ready", "status"),
+    ready("Reason", "reason"),
+];
+const OTHER: [Column; 1] = [Column {
+    name: "Age",
+    kind: "string",
+    source: Source::Age,
+}];
+
+fn columns(resource: &Resource) -> &'static [Column] {
+    match (resource.group, resource.kind) {
+        ("serving.knative.dev", "Service") => &SERVICE,
+        ("serving.knative.dev", "Configuration") => &CONFIGURATION,
+        ("serving.knative.dev", "Revision") => &REVISION,
+        ("serving.knative.dev", "Route") => &ROUTE,
+        _ => &OTHER,
+    }
+}
+
+/// The table of some objects of one resource.
+pub(super) fn of(
+    resource: &Resource,
+    objects: &[Object],
+    resource_version: u64,
+    include: IncludeObject,
+) -> Value {
+    let now = Timestamp::now();
+    let columns = columns(resource);
+    let definition = |name: &str, kind: &str, format: &str| json!({"name": name, "type": kind, "format": format, "description": "", "priority": 0});
+    let definitions: Vec<Value> = std::iter::once(definition("Name", "string", "name"))
+        .chain(
+            columns
+                .iter()
+                .map(|column| definition(column.name, column.kind, "")),
+        )
+        .collect();
+    let rows: Vec<Value> = objects
+        .iter()
+        .map(|object| {
+            let value = object.value();
+            let cells: Vec<Value> = std::iter::once(object.key().name().into())
+                .chain(columns.iter().map(|column| column.cell(&value, now)))
+                .collect();
+            let mut row = json!({"cells": cells});
+            match include {
+                IncludeObject::None => {}
+                IncludeObject::Metadata => row["object"] = partial(&value["metadata"]),
+                IncludeObject::Object => row["object"] = value,
+            }
+            row
+        })
+        .collect();
+    json!({
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": {"resourceVersion": resource_version.to_string()},
+        "columnDefinitions": definitions,
+        "rows": rows,
+    })
+}
+
+/// A bookmark for somebody who watches tables.
+pub(super) fn bookmark(metadata: &Value) -> Value {
+    json!({
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": {"resourceVersion": metadata["resourceVersion"]},
+        "columnDefinitions": [],
+        "rows": [{"cells": [], "object": partial(metadata)}],
+    })
+}
+
+fn partial(metadata: &Value) -> Value {
+    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
+}
+
+impl Column {
+    fn cell(&self, object: &Value, now: Timestamp) -> Value {
+        let found = match self.source {
+            Source::At(pointer) => object.pointer(pointer),
+            Source::Ready(field) => object["status"]["conditions"]
+                .as_array()
+                .and_then(|conditions| {
+                    conditions
+                        .iter()
+                        .find(|condition| condition["type"] == "Ready")
+                })
+                .and_then(|ready| ready.get(field)),
+            Source::Age => return age(object, now).into(),
+        };
+        found.cloned().unwrap_or_default()
+    }
+}
+
+/// The age as `kubectl` writes it: two units while the first is small (`k8s.io/apimachinery/pkg/util/duration`).
+fn age(object: &Value, now: Timestamp) -> String {
+    let Some(created) = object["metadata"]["creationTimestamp"]
+        .as_str()
+        .and_then(|text| text.parse::<Timestamp>().ok())
+    else {
+        return "<unknown>".into();
+    };
+    let seconds = now.duration_since(created).as_secs().max(0);
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    let two = |large: i64, large_unit: char, small: i64, small_unit: char| match small {
+        0 => format!("{large}{large_unit}"),
+        small => format!("{large}{large_unit}{small}{small_unit}"),
+    };
+    if seconds < 120 {
+        format!("{seconds}s")
+    } else if minutes < 10 {
+        two(minutes, 'm', seconds % 60, 's')
+    } else if minutes < 180 {
+        format!("{minutes}m")
+    } else if hours < 8 {
+        two(hours, 'h', minutes % 60, 'm')
+    } else if hours < 48 {
+        format!("{hours}h")
+    } else if days < 8 {
+        two(days, 'd', hours % 24, 'h')
+    } else if days < 730 {
+        format!("{days}d")
+    } else {
+        two(days / 365, 'y', days % 365, 'd')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::resource::{REVISIONS, SERVICES};
+
+    use super::*;
+    use crate::store::Key;
+
+    fn object(resource: &Resource, value: &Value) -> Object {
+        let key = Key::new(&resource.qualified(), "default", "a").unwrap();
+        Object::from_json(key, value.to_string()).unwrap()
+    }
+
+    #[test]
+    fn a_row_shows_what_the_columns_name() {
+        let service = object(
+            &SERVICES,
+            &json!({
+                "metadata": {"name": "a", "resourceVersion": "3"},
+                "status": {
+                    "url": "http://a", "latestCreatedRevisionName": "a-00002",
+                    "conditions": [{"type": "Ready", "status": "False", "reason": "RevisionFailed"}],
+                },
+            }),
+        );
+        let table = of(&SERVICES, &[service], 7, IncludeObject::Metadata);
+        let cells = json!(["a", "http://a", "a-00002", null, "False", "RevisionFailed"]);
+        assert_eq!(table["rows"][0]["cells"], cells);
+        assert_eq!(
+            table["rows"][0]["object"]["metadata"]["resourceVersion"],
+            "3"
+        );
+        assert_eq!(table["metadata"]["resourceVersion"], "7");
+        assert_eq!(table["columnDefinitions"].as_array().unwrap().len(), 6);
+
+        let revision = object(
+            &REVISIONS,
+            &json!({
+                "metadata": {"resourceVersion": "3", "labels": {"serving.knative.dev/configuration": "a"}},
+                "status": {"actualReplicas": 2},
+            }),
+        );
+        let table = of(&REVISIONS, &[revision], 7, IncludeObject::None);
+        assert_eq!(
+            table["rows"][0],
+            json!({"cells": ["a", "a", null, null, null, 2, null]})
+        );
+    }
+
+    #[test]
+    fn ages_are_short() {
+        let now: Timestamp = "2026-01-02T00:00:00Z".parse().unwrap();
+        let cases = [
+            ("2026-01-01T23:59:59Z", "1s"),
+            ("2026-01-01T23:55:30Z", "4m30s"),
+            ("2026-01-01T23:30:10Z", "29m"),
+            ("2026-01-01T19:55:00Z", "4h5m"),
+            ("2025-12-29T00:00:00Z", "4d"),
+            ("2025-12-01T00:00:00Z", "32d"),
+            ("2023-01-02T00:00:00Z", "3y1d"),
+            ("2026-01-03T00:00:00Z", "0s"),
+            ("yesterday", "<unknown>"),
+        ];
+        for (created, age_text) in cases {
+            assert_eq!(
+                age(&json!({"metadata": {"creationTimestamp": created}}), now),
+                age_text
+            );
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Writing: create, replace, patch.
+//!
+//! Admission looks at what an object replaces, outside the store; the write then names the version that it looked at,
+//! and a patch that somebody else overtook is made again on the newer one.
+
+use api::{Resource, Status};
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, StatusCode, header::WARNING, request::Parts};
+use serde_json::Value;
+
+use super::{
+    Answer, Config,
+    accept::{self, Form},
+    body,
+    error::Failure,
+    json_response, name,
+    patch::Patch,
+    path::Part,
+    query::{FieldValidation, IncludeObject, WriteOptions},
+    table, value_response,
+};
+use crate::store::{self, Change, Key, Object, Written};
+
+/// How often a patch is tried again. Each time somebody else has made progress.
+const PATCH_TRIES: usize = 64;
+/// How often another name is tried for `generateName`.
+const NAME_TRIES: usize = 8;
+
+pub(super) async fn create(
+    config: &Config,
+    parts: &Parts,
+    body: Body,
+    resource: &Resource,
+    namespace: &str,
+) -> Answer {
+    let form = accept::negotiate(&parts.headers, &[Form::Table])?;
+    let options = WriteOptions::parse(&parts.uri)?;
+    let mut object = body::object(&parts.headers, body).await?;
+    identify(resource, namespace, &mut object)?;
+    let unknown = unknown_fields(resource, &object, options.validation)?;
+    let tries = if name::is_generated(&object) {
+        NAME_TRIES
+    } else {
+        1
+    };
+    let mut taken = None;
+    for _ in 0..tries {
+        let name = name::of(resource, &object)?;
+        let mut object = object.clone();
+        object["metadata"]["name"] = name.as_str().into();
+        (config.admission)(resource, &mut object, None)?;
+        name::check(resource, &name)?;
+        let key = key(resource, namespace, &name)?;
+        match write(config, &key, Change::Create(object), options.dry_run).await {
+            Ok(written) => {
+                let response = answer(resource, StatusCode::CREATED, &written.into_object(), form);
+                return Ok(with_warnings(response, &unknown));
+            }
+            Err(error @ store::Error::AlreadyExists(_)) => taken = Some(error),
+            Err(error) => return Err(Failure::of_store(resource, error)),
+        }
+    }
+    Err(taken.map_or_else(Failure::no_path, |error| Failure::of_store(resource, error)))
+}
+
+pub(super) async fn replace(
+    config: &Config,
+    parts: &Parts,
+    body: Body,
+    resource: &Resource,
+    key: &Key,
+    part: Part,
+) -> Answer {
+    let form = accept::negotiate(&parts.headers, &[Form::Table])?;
+    let options = WriteOptions::parse(&parts.uri)?;
+    let mut object = body::object(&parts.headers, body).await?;
+    identify(resource, key.namespace(), &mut object)?;
+    same_name(key, &object)?;
+    let unknown = unknown_fields(resource, &object, options.validation)?;
+    if version(&object).is_empty() {
+        return Err(Failure::invalid(
+            resource,
+            key.name(),
+            "metadata.resourceVersion",
+            "Invalid value: 0: must be specified for an update",
+        ));
+    }
+    let current = current(config, resource, key)?;
+    if version(&object) != current.resource_version().to_string() {
+        return Err(Status::conflict(resource, key.name()).into());
+    }
+    let change = admitted(config, resource, object, &current, part)?;
+    let written = write(config, key, change, options.dry_run)
+        .await
+        .map_err(|error| Failure::of_store(resource, error))?;
+    let response = answer(resource, StatusCode::OK, &written.into_object(), form);
+    Ok(with_warnings(response, &unknown))
+}
+
+pub(super) async fn patch(
+    config: &Config,
+    parts: &Parts,
+    body: Body,
+    resource: &Resource,
+    key: &Key,
+    part: Part,
+) -> Answer {
+    let form = accept::negotiate(&parts.headers, &[Form::Table])?;
+    let options = WriteOptions::parse(&parts.uri)?;
+    let bytes = body::read(body).await?;
+    let patch = Patch::parse(&parts.headers, &bytes)?;
+    for _ in 0..PATCH_TRIES {
+        let current = current(config, resource, key)?;
+        let value = current.value();
+        let mut object = patch.apply(&value)?;
+        identify(resource, key.namespace(), &mut object)?;
+        same_name(key, &object)?;
+        let unknown = unknown_fields(resource, &object, options.validation)?;
+        // A patch that names a version wants that one and no other.
+        if version(&object) != version(&value) && !version(&object).is_empty() {
+            return Err(Status::conflict(resource, key.name()).into());
+        }
+        object["metadata"]["resourceVersion"] = version(&value).into();
+        let change = admitted(config, resource, object, &current, part)?;
+        match write(config, key, change, options.dry_run).await {
+            Ok(written) => {
+                let response = answer(resource, StatusCode::OK, &written.into_object(), form);
+                return Ok(with_warnings(response, &unknown));
+            }
+            Err(store::Error::Modified { .. }) => {}
+            Err(error) => return Err(Failure::of_store(resource, error)),
+        }
+    }
+    Err(Status::conflict(resource, key.name()).into())
+}
+
+/// Writes, or tells what writing would do.
+pub(super) async fn write(
+    config: &Config,
+    key: &Key,
+    change: Change,
+    dry_run: bool,
+) -> Result<Written, store::Error> {
+    if dry_run {
+        config.store.dry_run(key, change)
+    } else {
+        config.store.write(key, change).await
+    }
+}
+
+fn current(config: &Config, resource: &Resource, key: &Key) -> Result<Object, Failure> {
+    config
+        .store
+        .get(key)
+        .ok_or_else(|| Failure::of_store(resource, store::Error::NotFound(key.clone())))
+}
+
+/// Passes a new version of an object through admission. A status is written by controllers and not checked.
+fn admitted(
+    config: &Config,
+    resource: &Resource,
+    mut object: Value,
+    current: &Object,
+    part: Part,
+) -> Result<Change, Failure> {
+    if part == Part::Status {
+        return Ok(Change::UpdateStatus(object));
+    }
+    let preconditions =
+        ["resourceVersion", "uid"].map(|field| (field, object["metadata"][field].clone()));
+    (config.admission)(resource, &mut object, Some(&current.value()))?;
+    for (field, value) in preconditions {
+        object["metadata"][field] = value;
+    }
+    Ok(Change::Update(object))
+}
+
+/// Checks that an object is what its path says, and fills in what the path says better.
+fn identify(resource: &Resource, namespace: &str, object: &mut Value) -> Result<(), Failure> {
+    let expected = [
+        ("apiVersion", resource.api_version()),
+        ("kind", resource.kind.to_owned()),
+    ];
+    for (field, expected) in expected {
+        match &object[field] {
+            Value::Null => object[field] = expected.into(),
+            Value::String(found) if *found == expected => {}
+            found => {
+                return Err(Failure::bad_request(format!(
+                    "the {field} in the data ({}) does not match the expected {field} ({expected})",
+                    found.as_str().unwrap_or("not a text"),
+                )));
+            }
+        }
+    }
+    if !matches!(object["metadata"], Value::Null | Value::Object(_)) {
+        return Err(Failure::bad_request("metadata must be an object"));
+    }
+    match object["metadata"]["namespace"].as_str() {
+        Some(found) if !found.is_empty() && found != namespace => Err(Failure::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        )),
+        _ if namespace.is_empty() => Ok(()),
+        _ => {
+            object["metadata"]["namespace"] = namespace.into();
+            Ok(())
+        }
+    }
+}
+
+fn same_name(key: &Key, object: &Value) -> Result<(), Failure> {
+    let found = object["metadata"]["name"].as_str().unwrap_or_default();
+    if found == key.name() {
+        return Ok(());
+    }
+    Err(Failure::bad_request(format!(
+        "the name of the object ({found}) does not match the name on the URL ({})",
+        key.name()
+    )))
+}
+
+fn version(object: &Value) -> &str {
+    object["metadata"]["resourceVersion"]
+        .as_str()
+        .unwrap_or_default()
+}
+
+fn key(resource: &Resource, namespace: &str, name: &str) -> Result<Key, Failure> {
+    Key::new(&resource.qualified(), namespace, name).ok_or_else(Failure::no_path)
+}
+
+/// Finds fields that nobody knows: a refusal, something to warn of, or nothing at all.
+fn unknown_fields(
+    resource: &Resource,
+    object: &Value,
+    validation: FieldValidation,
+) -> Result<Vec<String>, Failure> {
+    if validation == FieldValidation::Ignore {
+        return Ok(Vec::new());
+    }
+    let unknown: Vec<String> = api::unknown_fields(resource, object)
+        .into_iter()
+        .map(|field| format!("unknown field {field:?}"))
+        .collect();
+    if validation == FieldValidation::Strict && !unknown.is_empty() {
+        return Err(Failure::bad_request(format!(
+            "{kind} in version {:?} cannot be handled as a {kind}: strict decoding error: {}",
+            resource.version,
+            unknown.join(", "),
+            kind = resource.kind,
+        )));
+    }
+    Ok(unknown)
+}
+
+/// Adds what to warn of (RFC 7234 §5.5; 299 is "miscellaneous persistent").
+fn with_warnings(mut response: Response, warnings: &[String]) -> Response {
+    for warning in warnings {
+        let quoted = format!("299 - {warning:?}");
+        if let Ok(value) = HeaderValue::from_str(&quoted) {
+            response.headers_mut().append(WARNING, value);
+        }
+    }
+    response
+}
+
+fn answer(resource: &Resource, code: StatusCode, object: &Object, form: Form) -> Response {
+    if form == Form::Table {
+        let objects = std::slice::from_ref(object);
+        let table = table::of(
+            resource,
+            objects,
+            object.resource_version(),
+            IncludeObject::Metadata,
+        );
+        return value_response(code, &table);
+    }
+    json_response(code, object.json().clone())
+}
