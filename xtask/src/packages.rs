@@ -1,5 +1,5 @@
-//! The distribution's packages that the tests use for real: a hypervisor, a registry, a second reader of
-//! squashfs.
+//! The distribution's packages that the tests use for real: a hypervisor, a registry, a shell for
+//! guests, a second reader of squashfs.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -20,6 +20,10 @@ const NEEDS: &[Need] = &[
     Need {
         program: "docker-registry",
         package: "docker-registry",
+    },
+    Need {
+        program: "busybox",
+        package: "busybox-static",
     },
     Need {
         program: "unsquashfs",

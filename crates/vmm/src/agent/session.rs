@@ -203,7 +203,8 @@ pub struct Events {
 impl Events {
     /// The next event. Waits for as long as the process is silent; may be cancelled without losing one.
     ///
-    /// Not to call it slows down a process that writes, by way of the socket: nothing is buffered.
+    /// A hypervisor that dies says no farewell, and nor does its guest: watch [`crate::Machine::wait`] as well.
+    /// Not to call this slows down a process that writes, by way of the socket: nothing is buffered.
     pub async fn next(&mut self) -> Result<Event, Error> {
         match self.incoming.next(&mut self.read).await {
             Ok(Received::Output(Stream::Stdout, bytes)) => Ok(Event::Stdout(bytes.into())),
@@ -211,7 +212,7 @@ impl Events {
             Ok(Received::Message(ToHost::Exited(exited))) => Ok(Event::Exited(exited)),
             Ok(Received::Message(ToHost::Failed(failed))) => Ok(Event::Failed(failed)),
             Ok(Received::End) => Ok(Event::Closed),
-            // A hypervisor that was killed leaves no orderly end.
+            // An agent that died did not close its socket; its kernel did.
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
                 Ok(Event::Closed)
             }

@@ -1,0 +1,9 @@
+//! What the crate does with real machines, and with guests that misbehave.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests do")]
+
+mod guest;
+mod machine;
+mod process;
+mod root;
+mod session;
