@@ -1,7 +1,7 @@
 //! One instance of a function: its state machine, and the one task that owns it.
 //!
 //! [`Sandbox::start`] takes a [`Spec`] and returns a [`Handle`]; a task of its own takes the instance through its
-//! life, as [`lifecycle`] decides, and removes everything it owned at the end, whatever the end was. The crate
+//! life, as the `lifecycle` module decides, and removes everything it owned at the end, whatever the end was. The crate
 //! knows microVMs and nothing of who wants them.
 
 mod config;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Where an instance is in its life. The diagram stands in [`crate::lifecycle`].
+/// Where an instance is in its life. The diagram stands in the `lifecycle` module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// Asked for; nothing is owned yet.
