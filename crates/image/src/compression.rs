@@ -32,7 +32,8 @@ impl Compression {
 /// What `input` holds, decompressed.
 pub(crate) fn reader<'a>(mut input: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match Compression::of(input.fill_buf()?) {
-        // Several members in a row are one stream (RFC 1952, section 2.2).
+        // Several members in a row are one stream (RFC 1952, section 2.2), and layers that can be read
+        // in parts are made of many.
         Compression::Gzip => Box::new(MultiGzDecoder::new(input)),
         Compression::Zstd => Box::new(zstd::Decoder::with_buffer(input)?),
         Compression::None => Box::new(input),
