@@ -15,7 +15,9 @@
 //! * paths from `/` are taken from the root of the image; a `..` anywhere is refused;
 //! * symlinks are never followed: see `tree.rs` on what happens below one;
 //! * hard links may lead to lower layers; they keep what they link to when its other name goes;
-//! * folders that layers only imply, be it by a whiteout in them, are root's, mode 0755, from 1970;
+//! * an entry, whiteouts too, implies the folders above it in its own layer, where neither an opaque
+//!   folder nor a whiteout of that layer hides them; those that no layer describes are root's, mode
+//!   0755, from 1970;
 //! * extended attributes are kept, but for POSIX ACLs, which squashfs cannot hold (a warning says
 //!   so), and `trusted.overlay.*`, which the guest's overlay would obey. A character device 0:0,
 //!   which the overlay would take for a whiteout, is one.

@@ -25,11 +25,13 @@ pub(super) const ROOT: NodeId = NodeId(0);
 /// Number of a layer, from 1; the tree starts with nothing but the root.
 pub(super) type LayerNumber = u32;
 
-/// A name in a folder. Which layer brought it is the name's, not the node's: a hard link may come
-/// from a higher layer than what it links to.
+/// A name in a folder. Which layer has it is the name's, not the node's: a hard link may come from a
+/// higher layer than what it links to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Name {
     pub(super) node: NodeId,
+    /// The highest layer that has it, of a folder be it only on the way to something: an entry has
+    /// all folders above it in its own layer.
     layer: LayerNumber,
 }
 
@@ -155,7 +157,7 @@ impl Tree {
         })
     }
 
-    /// The folder at a path, made where it is missing.
+    /// The folder at a path, made where it is missing. Then `layer` has it and all above it.
     pub(super) fn folder(
         &mut self,
         path: &[&[u8]],
@@ -169,7 +171,10 @@ impl Tree {
                 .and_then(|names| names.get(*part))
                 .copied();
             folder = match found {
-                Some(name) if self.children(name.node).is_some() => name.node,
+                Some(name) if self.children(name.node).is_some() => {
+                    self.claim(folder, part, layer);
+                    name.node
+                }
                 Some(name) if name.layer == layer => {
                     let at = shown(part);
                     return Err(Refusal::BelowNonFolder { at });
@@ -183,6 +188,14 @@ impl Tree {
             };
         }
         Ok(folder)
+    }
+
+    /// Notes that a layer has a name.
+    fn claim(&mut self, folder: NodeId, name: &[u8], layer: LayerNumber) {
+        let names = self.children_mut(folder);
+        if let Some(found) = names.and_then(|names| names.get_mut(name)) {
+            found.layer = layer;
+        }
     }
 
     /// Puts a node at a name. A folder on a folder gives it new metadata and leaves what is in it;
@@ -282,13 +295,13 @@ impl Tree {
         }
     }
 
-    /// Empties what is at a name of what lower layers have there, and says whether something is
-    /// left. No deeper than paths may be.
+    /// Whether `layer` has a name. If so, what is there is emptied of what lower layers have in it. No
+    /// deeper than paths may be.
     fn keeps(&mut self, name: Name, layer: LayerNumber) -> bool {
-        self.make_opaque(name.node, layer);
-        let in_use = self
-            .children(name.node)
-            .is_some_and(|names| !names.is_empty());
-        name.layer == layer || in_use
+        let has = name.layer == layer;
+        if has {
+            self.make_opaque(name.node, layer);
+        }
+        has
     }
 }

@@ -13,7 +13,7 @@ use crate::{Digest, Limits, flatten};
 
 /// Goes into the names of roots, so that none made by another version of the flattener is taken for
 /// one of this. To be raised with every change of what comes out of it.
-const FORMAT: &str = "vhive root 1";
+const FORMAT: &str = "vhive root 2";
 
 /// A read-only root file system. While one is held, by any process, [`Store::gc`] does not remove the
 /// file.

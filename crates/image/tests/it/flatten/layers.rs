@@ -138,6 +138,36 @@ fn whiteouts_of_what_is_not_there_do_nothing_but_imply_their_folder() {
 }
 
 #[test]
+fn whiteout_keeps_its_folder_where_its_own_layer_hides_what_is_below() {
+    let lower = Archive::of([file("a/c/a", "1"), file("a/gone/x", "1")]);
+    let whiteout = file("a/c/.wh.a", "");
+    let hidings = [
+        vec![folder("a"), file("a/.wh..wh..opq", "")],
+        vec![file("a/.wh.c", ""), file("a/.wh.gone", "")],
+    ];
+    for hiding in hidings {
+        let first = Archive::of([whiteout.clone()].into_iter().chain(hiding.clone()));
+        let last = Archive::of(hiding.into_iter().chain([whiteout.clone()]));
+        for upper in [first, last] {
+            let root = Bench::of(&[lower.clone(), upper]).mount();
+            assert_eq!(root.names("a"), ["c"]);
+            assert!(root.names("a/c").is_empty());
+        }
+    }
+}
+
+#[test]
+fn whiteout_keeps_no_folder_that_a_later_layer_hides() {
+    let layers = [
+        Archive::of([file("a/c/x", "1")]),
+        Archive::of([file("a/c/.wh.x", "")]),
+        Archive::of([file("a/.wh..wh..opq", "")]),
+    ];
+    let root = Bench::of(&layers).mount();
+    assert!(root.names("a").is_empty());
+}
+
+#[test]
 fn overlay_whiteout_device_removes_what_it_covers() {
     let lower = Archive::of([file("a", "1"), file("d/x", "1"), file("kept", "1")]);
     let upper = Archive::of([device(b'3', "a", 0, 0), device(b'3', "d", 0, 0)]);
