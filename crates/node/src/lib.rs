@@ -1,1 +1,312 @@
-//! The executor: watches the store, asks control, acts with sandbox and gateway
+//! The executor: watches the store, asks `control` what to do, does it with `sandbox` and `gateway`, and writes the
+//! status back.
+//!
+//! ```text
+//!  API ──► store ──watch──► controller ──► runner of each revision ──► sandbox
+//!            ▲                 │  ▲                 │
+//!            └────status───────┘  └──observation────┤
+//!  ingress ──► gateway ◄──routes, endpoints─────────┘
+//! ```
+
+mod controller;
+mod images;
+mod instances;
+mod names;
+mod pods;
+mod revision;
+mod workload;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use apiserver::Store;
+use control::Domain;
+use gateway::Gateway;
+use sandbox::Sandbox;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use vmm::kernel::Kernel;
+use vmm::qemu::Qemu;
+use vmm::{Accel, Hypervisor};
+
+pub use sandbox::Recovered;
+
+use crate::controller::Controller;
+use crate::images::Images;
+use crate::instances::Instances;
+use crate::revision::Hands;
+
+/// Longest time from the start of an instance to its function's program; emulation on a busy machine is slow.
+const BOOT_DEADLINE: Duration = Duration::from_secs(120);
+/// An instance's log is set aside at this size; one old file is kept.
+const LOG_MAX_BYTES: u64 = 8 << 20;
+/// Requests to the API take milliseconds; watches are ended.
+const API_DRAIN: Duration = Duration::from_secs(2);
+
+/// How a node is set up.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Holds the store, images, kernels and run files.
+    pub data_dir: PathBuf,
+    /// Where the API listens (TLS with client certificates).
+    pub api: SocketAddr,
+    /// Where the ingress listens.
+    pub ingress: SocketAddr,
+    /// Functions answer at `NAME.NAMESPACE.DOMAIN`.
+    pub domain: String,
+    /// Namespaces with a tap that are kept ready.
+    pub net_pool_size: usize,
+    /// The QEMU binary; `None` looks on PATH.
+    pub qemu: Option<PathBuf>,
+    /// How guests run.
+    pub accel: Accel,
+    /// What guests boot.
+    pub kernel: Kernel,
+}
+
+/// Why a node did not start. Each says what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data directory cannot be used.
+    #[error("cannot use the data directory {path}", path = .path.display())]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} for the {role}")]
+    Listen {
+        /// `API` or `ingress`.
+        role: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The store does not open.
+    #[error("the object store does not open")]
+    Store(#[source] apiserver::store::OpenError),
+    /// The image store does not open.
+    #[error("the image store does not open")]
+    Images(#[source] image::Error),
+    /// The credentials of registries cannot be read.
+    #[error("the credentials of registries cannot be read")]
+    Registry(#[source] image::registry::CredentialsError),
+    /// There is no QEMU.
+    #[error("there is no hypervisor")]
+    Hypervisor(#[source] vmm::qemu::Error),
+    /// The sandbox does not open.
+    #[error("the sandbox does not open")]
+    Sandbox(#[source] sandbox::Error),
+    /// The key material of the API cannot be made or read.
+    #[error("the API's certificates cannot be made")]
+    Auth(#[source] apiserver::auth::Error),
+}
+
+impl Error {
+    /// The next step to take.
+    pub fn next_step(&self) -> String {
+        match self {
+            Self::DataDir { .. } => "name another folder with --data-dir".to_owned(),
+            Self::Listen { role: "API", .. } => "stop what listens there (ss -ltnp shows it), or name another address with --api".to_owned(),
+            Self::Listen { .. } => "stop what listens there (ss -ltnp shows it), or name another address with --ingress".to_owned(),
+            Self::Store(_) => "do what the message says; another --data-dir starts with an empty store".to_owned(),
+            Self::Images(_) => "check the folder images in the data directory".to_owned(),
+            Self::Registry(_) => "check ~/.docker/config.json".to_owned(),
+            Self::Hypervisor(_) => "apt-get install --no-install-recommends qemu-system-x86, or let `vhive quickstart` do it".to_owned(),
+            Self::Sandbox(_) => "run `vhive doctor`".to_owned(),
+            Self::Auth(_) => "check the folder pki in the data directory; without it new certificates are made".to_owned(),
+        }
+    }
+}
+
+/// A running node.
+pub struct Node {
+    api_url: String,
+    ingress: SocketAddr,
+    recovered: Recovered,
+    description: String,
+    sandbox: Sandbox,
+    stop_controller: CancellationToken,
+    stop_servers: CancellationToken,
+    controller: JoinHandle<()>,
+    servers: Vec<JoinHandle<()>>,
+}
+
+impl Node {
+    /// Starts the node: takes down what a dead predecessor left, opens the store, and serves.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        let data_dir = |source| Error::DataDir {
+            path: config.data_dir.clone(),
+            source,
+        };
+        let under = |name: &str| config.data_dir.join(name);
+        std::fs::create_dir_all(&config.data_dir).map_err(data_dir)?;
+        // The store's lock keeps a second node out before anything of the first is touched.
+        let store_path = under("store.redb");
+        let store = tokio::task::spawn_blocking(move || Store::open(&store_path)).await;
+        let store = store
+            .map_err(|error| data_dir(std::io::Error::other(error)))?
+            .map_err(Error::Store)?;
+        let api_listener = listen("API", config.api).await?;
+        let ingress_listener = listen("ingress", config.ingress).await?;
+        let bound = |listener: &TcpListener, asked| listener.local_addr().unwrap_or(asked);
+        let api_at = bound(&api_listener, config.api);
+        let ingress = bound(&ingress_listener, config.ingress);
+
+        let pki = apiserver::auth::ensure(
+            &pki_dir(&config.data_dir),
+            &[],
+            std::time::SystemTime::now(),
+        )
+        .map_err(Error::Auth)?;
+        let images = Images::new(
+            image::Store::open(&under("images")).map_err(Error::Images)?,
+            image::registry::Client::new(
+                image::registry::Credentials::of_user().map_err(Error::Registry)?,
+                Vec::new(),
+            ),
+        );
+        let qemu = Qemu::find(config.qemu.as_deref()).map_err(Error::Hypervisor)?;
+        let description = describe(&qemu, config.accel, &config.kernel);
+        info!(sandbox = %description, "node");
+        let run_dir = under("run");
+        let (sandbox, recovered) = Sandbox::open(
+            sandbox::Config {
+                node_id: sandbox::Config::node_id_for(&run_dir),
+                run_dir,
+                net_pool_size: config.net_pool_size,
+                accel: config.accel,
+                log_max_bytes: LOG_MAX_BYTES,
+                boot_deadline: BOOT_DEADLINE,
+                qemu_user: None,
+            },
+            Arc::new(qemu) as Arc<dyn Hypervisor>,
+            config.kernel,
+        )
+        .await
+        .map_err(Error::Sandbox)?;
+
+        let (gateway, demand) = Gateway::new(gateway::Options::default());
+        let (changed, observations) = mpsc::unbounded_channel();
+        let instances = Instances::default();
+        let hands = Hands {
+            sandbox: sandbox.clone(),
+            images,
+            gateway: gateway.clone(),
+            instances: instances.clone(),
+            changed,
+        };
+        let domain = Domain {
+            suffix: config.domain.clone(),
+            port: ingress.port(),
+        };
+        let stop_controller = CancellationToken::new();
+        let stop_servers = CancellationToken::new();
+        let controller = Controller::new(store.clone(), domain, hands);
+        let controller =
+            tokio::spawn(controller.run(demand, observations, stop_controller.clone()));
+
+        let router = apiserver::router(apiserver::Config {
+            store,
+            admission: Arc::new(api::admit),
+            elsewhere: vec![pods::ELSEWHERE],
+            shutdown: stop_servers.clone(),
+        })
+        .merge(pods::router(instances));
+        let tls = pki.server_config().map_err(Error::Auth)?;
+        let servers = vec![
+            tokio::spawn({
+                let stop = stop_servers.clone();
+                async move { apiserver::serve(api_listener, Some(tls), router, stop, API_DRAIN).await }
+            }),
+            tokio::spawn({
+                let stop = stop_servers.clone();
+                async move { gateway.serve(ingress_listener, stop).await }
+            }),
+        ];
+        Ok(Self {
+            api_url: format!("https://{api_at}"),
+            ingress,
+            recovered,
+            description,
+            sandbox,
+            stop_controller,
+            stop_servers,
+            controller,
+            servers,
+        })
+    }
+
+    /// `https://HOST:PORT` of the API.
+    pub fn api_url(&self) -> &str {
+        &self.api_url
+    }
+
+    /// Where requests to functions go.
+    pub fn ingress(&self) -> SocketAddr {
+        self.ingress
+    }
+
+    /// What a dead predecessor had left.
+    pub fn recovered(&self) -> &Recovered {
+        &self.recovered
+    }
+
+    /// Hypervisor, accelerator and kernel with their versions.
+    pub fn describe(&self) -> &str {
+        &self.description
+    }
+
+    /// Stops: the ingress takes nothing new, requests in flight have `grace` to finish, then every instance goes.
+    pub async fn shutdown(self, grace: Duration) {
+        self.stop_servers.cancel();
+        let finished = futures_util::future::join_all(self.servers);
+        let _ = tokio::time::timeout(grace, finished).await;
+        self.stop_controller.cancel();
+        let _ = tokio::time::timeout(grace, self.controller).await;
+        self.sandbox.shutdown(Duration::from_secs(1)).await;
+    }
+}
+
+async fn listen(role: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| Error::Listen {
+            role,
+            address,
+            source,
+        })
+}
+
+fn describe(qemu: &Qemu, accel: Accel, kernel: &Kernel) -> String {
+    let accel = match accel {
+        Accel::Kvm => "KVM",
+        Accel::Tcg => "TCG (emulation)",
+    };
+    format!(
+        "QEMU {}, {accel}, kernel {}",
+        qemu.version(),
+        kernel.release
+    )
+}
+
+/// An error with its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+/// Key material of the API's clients, under the data directory.
+pub fn pki_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("pki")
+}

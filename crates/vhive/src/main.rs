@@ -1,2 +1,72 @@
-//! The vhive binary: command line, configuration, composition
-fn main() {}
+//! The `vhive` binary: parse, run the command, end with its exit code.
+
+mod cli;
+mod client;
+mod commands;
+mod exit;
+mod host;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command};
+use crate::client::api::Api;
+use crate::exit::Outcome;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // One TLS implementation for the server, the client and registries.
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
+        eprintln!("warning: another TLS provider was installed before");
+    }
+    match log_to_stderr(&cli.global.log).and_then(|()| run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn log_to_stderr(filter: &str) -> Outcome {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| exit::Failure::usage(format!("--log {filter:?}: {error}")))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    Ok(())
+}
+
+fn run(cli: Cli) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(dispatch(cli));
+    // A thread that is blocked in a system call must not hold up the end.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn dispatch(cli: Cli) -> Outcome {
+    let global = &cli.global;
+    let api = || Api::new(&global.server, &global.data_dir);
+    match &cli.command {
+        Command::Up(args) => commands::up::run(global, args).await,
+        Command::Quickstart(args) => commands::quickstart::run(global, args).await,
+        Command::Doctor => commands::doctor::run(global).await,
+        Command::Apply(args) => commands::apply::run(&api()?, args).await,
+        Command::Get(args) => commands::get::run(&api()?, args).await,
+        Command::Describe(args) => commands::describe::run(&api()?, args).await,
+        Command::Delete(args) => commands::delete::run(&api()?, args).await,
+        Command::Invoke(args) => commands::invoke::run(&api()?, args).await,
+        Command::Logs(args) => commands::logs::run(&api()?, args).await,
+        Command::Image { command } => commands::image::run(global, command).await,
+        Command::Kernel { command } => commands::kernel::run(global, command).await,
+        Command::Kubeconfig => commands::kubeconfig::run(global),
+        Command::Bench { command } => commands::bench::run(global, command).await,
+    }
+}

@@ -17,6 +17,7 @@
 mod guest;
 mod interrupt;
 
+use std::fmt;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,20 @@ pub enum Verdict {
         /// What failed.
         reason: String,
     },
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Works => f.write_str("KVM works"),
+            Self::Absent { reason } => write!(f, "there is no KVM: {reason}"),
+            Self::Denied { reason } => write!(f, "KVM may not be used: {reason}"),
+            Self::Emulated => {
+                f.write_str("KVM is there, but the host emulates every instruction of its guests")
+            }
+            Self::Broken { reason } => write!(f, "KVM is there and does not work: {reason}"),
+        }
+    }
 }
 
 /// What [`probe`] found.

@@ -1,0 +1,363 @@
+//! Keeps the store and the world as the plans want them: watches, plans, acts, and tells the gateway where traffic goes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use api::meta::ObjectMeta;
+use api::resource::{CONFIGURATIONS, REVISIONS, ROUTES, Resource, SERVICES};
+use api::serving::{Configuration, Revision, Route, Service, label};
+use apiserver::store::{
+    Error as StoreError, Event, EventKind, Key, Object as Stored, Preconditions, Store, Watch,
+};
+use control::{Action, Domain, Family, InstanceFailure, Object, RevisionObservation, routing};
+use gateway::{DemandReceiver, HostRoute, RevisionKey};
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+use crate::revision::{Command, Hands, Runner};
+use crate::workload::Workload;
+
+/// Pause after the store refused a write for a reason other than that somebody else was faster.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Namespace and name of a family.
+type FamilyKey = (String, String);
+
+/// A revision that is run, or the reason why it cannot be.
+enum Running {
+    Runner(Runner),
+    Unrunnable(InstanceFailure),
+}
+
+/// The one task that acts on plans.
+pub(crate) struct Controller {
+    store: Store,
+    domain: Domain,
+    hands: Hands,
+    running: HashMap<RevisionKey, Running>,
+    /// Names of the revisions of each configuration.
+    revisions: BTreeMap<FamilyKey, BTreeSet<String>>,
+    /// Hosts of each route, as last published.
+    hosts: BTreeMap<FamilyKey, Vec<HostRoute>>,
+    dirty: BTreeSet<FamilyKey>,
+}
+
+impl Controller {
+    pub(crate) fn new(store: Store, domain: Domain, hands: Hands) -> Self {
+        Self {
+            store,
+            domain,
+            hands,
+            running: HashMap::new(),
+            revisions: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+        }
+    }
+
+    /// Runs until told to stop, then stops every instance.
+    pub(crate) async fn run(
+        mut self,
+        mut demand: DemandReceiver,
+        mut changed: mpsc::UnboundedReceiver<RevisionKey>,
+        stop: CancellationToken,
+    ) {
+        while !stop.is_cancelled() {
+            // Only a reader far behind loses its place; it looks at everything again.
+            if let Err(reason) = self.follow(&mut demand, &mut changed, &stop).await {
+                warn!(error = %reason, "lost the place in the store's log");
+                if matches!(reason, StoreError::Closed) {
+                    break;
+                }
+            }
+        }
+        let runners = self
+            .running
+            .drain()
+            .filter_map(|(_, running)| match running {
+                Running::Runner(runner) => Some(runner.retire()),
+                Running::Unrunnable(_) => None,
+            });
+        futures_util::future::join_all(runners).await;
+    }
+
+    async fn follow(
+        &mut self,
+        demand: &mut DemandReceiver,
+        changed: &mut mpsc::UnboundedReceiver<RevisionKey>,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let mut watch = self.load()?;
+        loop {
+            self.reconcile().await;
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                events = watch.next() => self.note(&events?),
+                Some(revision) = demand.recv() => self.tell(&revision, Command::Demand),
+                Some(revision) = changed.recv() => self.mark_revision(&revision),
+            }
+        }
+    }
+
+    /// Marks everything there is, and watches from there on.
+    fn load(&mut self) -> Result<Watch, StoreError> {
+        let watch = self
+            .store
+            .watch(None, None, self.store.resource_version())?;
+        for resource in api::kinds() {
+            for object in self.store.list(&resource.qualified(), None).objects {
+                self.mark(&object);
+            }
+        }
+        Ok(watch)
+    }
+
+    fn note(&mut self, events: &[Event]) {
+        for event in events {
+            self.mark(&event.object);
+            if event.kind == EventKind::Deleted
+                && event.object.key().resource() == REVISIONS.qualified()
+            {
+                self.forget(&event.object);
+            }
+        }
+    }
+
+    /// Marks the family of an object as to be looked at.
+    fn mark(&mut self, object: &Stored) {
+        let key = object.key();
+        let mut family = (key.namespace().to_owned(), key.name().to_owned());
+        if key.resource() == REVISIONS.qualified() {
+            let Some(configuration) = object.labels().get(label::CONFIGURATION) else {
+                return;
+            };
+            let name = std::mem::replace(&mut family.1, configuration.clone());
+            self.revisions
+                .entry(family.clone())
+                .or_default()
+                .insert(name);
+        }
+        self.dirty.insert(family);
+    }
+
+    fn mark_revision(&mut self, revision: &RevisionKey) {
+        let object = key(&REVISIONS, &revision.namespace, &revision.name)
+            .and_then(|key| self.store.get(&key));
+        if let Some(object) = object {
+            self.mark(&object);
+        }
+    }
+
+    fn forget(&mut self, object: &Stored) {
+        let key = object.key();
+        if let Some(configuration) = object.labels().get(label::CONFIGURATION)
+            && let Some(names) = self
+                .revisions
+                .get_mut(&(key.namespace().to_owned(), configuration.clone()))
+        {
+            names.remove(key.name());
+        }
+        if let Some(Running::Runner(runner)) = self
+            .running
+            .remove(&RevisionKey::new(key.namespace(), key.name()))
+        {
+            tokio::spawn(runner.retire());
+        }
+    }
+
+    fn tell(&self, revision: &RevisionKey, command: Command) {
+        if let Some(Running::Runner(runner)) = self.running.get(revision) {
+            runner.tell(command);
+        }
+    }
+
+    async fn reconcile(&mut self) {
+        let dirty = std::mem::take(&mut self.dirty);
+        for family_key in dirty {
+            let mut family = self.family(&family_key);
+            self.run_revisions(&mut family);
+            for action in control::plan(&family, &self.domain, Timestamp::now()) {
+                self.act(&family_key, action).await;
+            }
+            self.publish(family_key, &family);
+        }
+    }
+
+    fn family(&self, family: &FamilyKey) -> Family {
+        let names = self.revisions.get(family).into_iter().flatten();
+        let revisions =
+            names.filter_map(|name| Some((name.clone(), self.read(&REVISIONS, &family.0, name)?)));
+        Family {
+            service: self.read::<Service>(&SERVICES, &family.0, &family.1),
+            configuration: self.read::<Configuration>(&CONFIGURATIONS, &family.0, &family.1),
+            route: self.read::<Route>(&ROUTES, &family.0, &family.1),
+            revisions: revisions.collect(),
+            observations: BTreeMap::new(),
+        }
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+    ) -> Option<T> {
+        let object = self.store.get(&key(resource, namespace, name)?)?;
+        object
+            .decode()
+            .inspect_err(|reason| error!(error = %reason, object = %object.key(), "cannot read a stored object"))
+            .ok()
+    }
+
+    /// Makes sure that every revision has its runner, and notes what each sees.
+    fn run_revisions(&mut self, family: &mut Family) {
+        let routed = routed(family, &self.domain);
+        for (name, revision) in &family.revisions {
+            let key = RevisionKey::new(revision.metadata.namespace.as_str(), name.as_str());
+            let hands = &self.hands;
+            let running = self
+                .running
+                .entry(key)
+                .or_insert_with(|| start(revision, hands));
+            let observation = match running {
+                Running::Runner(runner) => {
+                    runner.tell(Command::Routed(routed.contains(name)));
+                    runner.observation()
+                }
+                Running::Unrunnable(failure) => RevisionObservation {
+                    image: control::ImageState::Failed {
+                        reason: failure.reason.clone(),
+                        message: failure.message.clone(),
+                    },
+                    ..RevisionObservation::default()
+                },
+            };
+            family.observations.insert(name.clone(), observation);
+        }
+    }
+
+    async fn act(&mut self, family: &FamilyKey, action: Action) {
+        let written = match &action {
+            Action::Create(object) => self.write(object, Write::Create).await,
+            Action::Update(object) => self.write(object, Write::Update).await,
+            Action::UpdateStatus(object) => self.write(object, Write::Status).await,
+            Action::Delete {
+                resource,
+                namespace,
+                name,
+            } => match key(resource, namespace, name) {
+                Some(key) => self
+                    .store
+                    .delete(&key, Preconditions::default())
+                    .await
+                    .map(drop),
+                None => Ok(()),
+            },
+        };
+        match written {
+            Ok(()) => {}
+            // Somebody else was faster; its event brings the family here again.
+            Err(
+                reason @ (StoreError::AlreadyExists(_)
+                | StoreError::NotFound(_)
+                | StoreError::Modified { .. }
+                | StoreError::Precondition { .. }),
+            ) => debug!(error = %reason, "overtaken"),
+            Err(reason) => {
+                error!(error = %reason, namespace = family.0, name = family.1, "cannot write to the store");
+                tokio::time::sleep(RETRY).await;
+                self.dirty.insert(family.clone());
+            }
+        }
+    }
+
+    async fn write(&self, object: &Object, write: Write) -> Result<(), StoreError> {
+        let ObjectMeta {
+            namespace, name, ..
+        } = object.metadata();
+        let Some(key) = key(&object.resource(), namespace, name) else {
+            return Ok(());
+        };
+        let Ok(value) = object.to_value() else {
+            return Ok(());
+        };
+        match write {
+            Write::Create => self.store.create(&key, value).await.map(drop),
+            Write::Update => self.store.update(&key, value).await.map(drop),
+            Write::Status => self.store.update_status(&key, value).await.map(drop),
+        }
+    }
+
+    /// Hands the hosts of all routes to the gateway, if those of this family changed.
+    fn publish(&mut self, family_key: FamilyKey, family: &Family) {
+        let hosts: Vec<HostRoute> = match &family.route {
+            Some(route) => routing::hosts(route, family.configuration.as_ref(), &self.domain)
+                .into_iter()
+                .map(|host| HostRoute {
+                    host: host.host,
+                    targets: host
+                        .targets
+                        .into_iter()
+                        .map(|(revision, share)| {
+                            (RevisionKey::new(family_key.0.as_str(), revision), share)
+                        })
+                        .collect(),
+                })
+                .collect(),
+            None => Vec::new(),
+        };
+        if self.hosts.get(&family_key).map_or(&[][..], Vec::as_slice) == hosts.as_slice() {
+            return;
+        }
+        if hosts.is_empty() {
+            self.hosts.remove(&family_key);
+        } else {
+            self.hosts.insert(family_key, hosts);
+        }
+        let all: Vec<HostRoute> = self.hosts.values().flatten().cloned().collect();
+        self.hands.gateway.set_routes(&all);
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Write {
+    Create,
+    Update,
+    Status,
+}
+
+/// Names of the revisions that get traffic.
+fn routed(family: &Family, domain: &Domain) -> BTreeSet<String> {
+    let hosts = family
+        .route
+        .as_ref()
+        .map(|route| routing::hosts(route, family.configuration.as_ref(), domain));
+    hosts
+        .into_iter()
+        .flatten()
+        .flat_map(|host| host.targets)
+        .map(|(revision, _)| revision)
+        .collect()
+}
+
+fn start(revision: &Revision, hands: &Hands) -> Running {
+    match Workload::of(revision) {
+        Ok(workload) => Running::Runner(Runner::spawn(workload, hands.clone())),
+        Err(reason) => {
+            let message = crate::chain(&reason);
+            warn!(revision = %revision.metadata.name, %message, "cannot be run");
+            Running::Unrunnable(InstanceFailure {
+                reason: "Unsupported".to_owned(),
+                message,
+                exit_code: None,
+            })
+        }
+    }
+}
+
+fn key(resource: &Resource, namespace: &str, name: &str) -> Option<Key> {
+    Key::new(&resource.qualified(), namespace, name)
+}

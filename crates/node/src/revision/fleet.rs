@@ -1,0 +1,114 @@
+//! The instances of one revision, and which of them answer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use gateway::{Connector, Endpoint};
+use sandbox::{Handle, State};
+use tokio::net::TcpStream;
+
+/// How many instances are in which part of their life.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Census {
+    pub(super) starting: u32,
+    pub(super) ready: u32,
+}
+
+/// The live instances of a revision, by name.
+#[derive(Default)]
+pub(super) struct Fleet {
+    members: BTreeMap<String, Member>,
+}
+
+struct Member {
+    handle: Handle,
+    state: State,
+    /// Taken out of service by us: no new requests, waiting for its last ones.
+    leaving: bool,
+}
+
+impl Fleet {
+    pub(super) fn add(&mut self, handle: Handle) {
+        let member = Member {
+            state: State::Pending,
+            leaving: false,
+            handle,
+        };
+        self.members.insert(member.handle.id().to_owned(), member);
+    }
+
+    /// Notes the new state of an instance; an instance at its end is no longer of the fleet.
+    pub(super) fn changed(&mut self, id: &str, state: &State) {
+        if state.is_terminal() {
+            self.members.remove(id);
+        } else if let Some(member) = self.members.get_mut(id) {
+            member.state = state.clone();
+        }
+    }
+
+    pub(super) fn census(&self) -> Census {
+        let mut census = Census::default();
+        for member in self.members.values().filter(|member| !member.leaving) {
+            match member.state {
+                State::Pending | State::Starting => census.starting += 1,
+                State::Ready => census.ready += 1,
+                State::Draining | State::Stopped | State::Failed(_) => {}
+            }
+        }
+        census
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Takes `count` instances out of service: those that are not ready yet first, then the newest names.
+    pub(super) fn take_out(&mut self, count: usize) -> Vec<Handle> {
+        let mut candidates: Vec<&mut Member> = self
+            .members
+            .values_mut()
+            .filter(|member| !member.leaving)
+            .collect();
+        candidates.sort_by_key(|member| member.state == State::Ready);
+        candidates
+            .into_iter()
+            .take(count)
+            .map(|member| {
+                member.leaving = true;
+                member.handle.clone()
+            })
+            .collect()
+    }
+
+    /// What the gateway may send requests to.
+    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
+        let serving = self
+            .members
+            .values()
+            .filter(|it| it.state == State::Ready && !it.leaving);
+        serving.map(|member| endpoint(&member.handle)).collect()
+    }
+}
+
+fn endpoint(handle: &Handle) -> Endpoint {
+    let phases = handle.phases();
+    Endpoint {
+        id: handle.id().to_owned(),
+        connector: Arc::new(IntoInstance(handle.clone())),
+        phases: phases
+            .into_iter()
+            .map(|phase| (phase.name.to_owned(), phase.duration))
+            .collect(),
+    }
+}
+
+/// Connects to an instance from inside its network namespace.
+struct IntoInstance(Handle);
+
+impl Connector for IntoInstance {
+    fn connect(&self) -> BoxFuture<'static, std::io::Result<TcpStream>> {
+        let handle = self.0.clone();
+        async move { handle.connect().await }.boxed()
+    }
+}

@@ -1,0 +1,80 @@
+//! One revision being run: a task that owns its instances, and the handle that others hold.
+//!
+//! ```text
+//!   controller ──Command──► actor ──start/stop──► sandbox
+//!       ▲                   │  ▲                     │
+//!       └── Observation ────┘  └──── state of each ──┘
+//!                           └──endpoints, failure──► gateway
+//! ```
+
+mod actor;
+mod fleet;
+
+use std::sync::Arc;
+
+use control::RevisionObservation;
+use gateway::{Gateway, RevisionKey};
+use sandbox::Sandbox;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::images::Images;
+use crate::instances::Instances;
+use crate::workload::Workload;
+
+/// What every revision's actor works with.
+#[derive(Clone)]
+pub(crate) struct Hands {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) images: Images,
+    pub(crate) gateway: Gateway,
+    pub(crate) instances: Instances,
+    /// Told when the observation of a revision changed.
+    pub(crate) changed: mpsc::UnboundedSender<RevisionKey>,
+}
+
+/// What an actor is told.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// A request waits and no instance is ready.
+    Demand,
+    /// Whether any route sends traffic here.
+    Routed(bool),
+}
+
+/// A running revision. Dropping it stops its instances, in the background.
+pub(crate) struct Runner {
+    commands: mpsc::UnboundedSender<Command>,
+    observed: watch::Receiver<RevisionObservation>,
+    task: JoinHandle<()>,
+}
+
+impl Runner {
+    /// Starts the actor of a revision.
+    pub(crate) fn spawn(workload: Workload, hands: Hands) -> Self {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let (publish, observed) = watch::channel(RevisionObservation::default());
+        let actor = actor::Actor::new(Arc::new(workload), hands, publish);
+        let task = tokio::spawn(actor.run(inbox));
+        Self {
+            commands,
+            observed,
+            task,
+        }
+    }
+
+    /// Tells the actor something; it may have ended, which is no concern of the caller.
+    pub(crate) fn tell(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+
+    pub(crate) fn observation(&self) -> RevisionObservation {
+        self.observed.borrow().clone()
+    }
+
+    /// Stops all instances and waits until they are gone.
+    pub(crate) async fn retire(self) {
+        drop(self.commands);
+        let _ = self.task.await;
+    }
+}

@@ -1,0 +1,399 @@
+//! What a Revision asks to be run, taken out of its Kubernetes shape: the door behind which nothing knows Knative.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use api::core::Container;
+use api::quantity;
+use api::serving::{Revision, label};
+use control::scale::Bounds;
+use gateway::{Protocol, RevisionConfig, RevisionKey};
+use image::{Image, Reference, RootImage};
+use sandbox::{Probe, Process, Spec};
+use serde_json::Value;
+
+const DEFAULT_PORT: u16 = 8080;
+const DEFAULT_MEMORY_MIB: u32 = 256;
+/// Less does not boot a distribution's kernel.
+const LEAST_MEMORY_MIB: u32 = 96;
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(600);
+const OPEN_FILES: u64 = 1_048_576;
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A revision as the actor that runs it sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Workload {
+    pub(crate) key: RevisionKey,
+    pub(crate) image: Reference,
+    /// Name of the Service; empty for a revision of a bare Configuration.
+    pub(crate) service: String,
+    command: Vec<String>,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    workdir: String,
+    user: Option<String>,
+    port: u16,
+    probe: Probe,
+    vcpus: u32,
+    memory_mib: u32,
+    pub(crate) gateway: RevisionConfig,
+    pub(crate) bounds: Bounds,
+    /// Whether it has been ready before, under a node that has ended.
+    pub(crate) proven: bool,
+}
+
+/// Why a Revision cannot be run as it is written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the revision has no container")]
+    NoContainer,
+    #[error(
+        "{0} containers are asked for, and a microVM runs one: make functions of their own of the sidecars"
+    )]
+    Sidecars(usize),
+    #[error("image {image:?} is not a valid reference")]
+    Image {
+        image: String,
+        #[source]
+        source: image::reference::Error,
+    },
+    #[error(
+        "env {0} takes its value from elsewhere, which is not supported yet: write the value itself"
+    )]
+    ValueFrom(String),
+    #[error("{0} are not supported yet: put files into the image, and values into env")]
+    Unsupported(&'static str),
+    #[error("{field} {value:?} is not a quantity such as 500m or 128Mi")]
+    Quantity { field: &'static str, value: String },
+    #[error("GUEST_PORT {0:?} is not a port number")]
+    GuestPort(String),
+    #[error("a probe with {0} is not supported yet: use httpGet or tcpSocket")]
+    Probe(&'static str),
+}
+
+impl Workload {
+    /// Reads a Revision. The stub containers of the original vHive, which name the real image and port in `GUEST_IMAGE` and
+    /// `GUEST_PORT`, are run by their real image.
+    pub(crate) fn of(revision: &Revision) -> Result<Self, Error> {
+        let metadata = &revision.metadata;
+        let container = match revision.spec.containers.as_slice() {
+            [] => return Err(Error::NoContainer),
+            [container] => container,
+            several => return Err(Error::Sidecars(several.len())),
+        };
+        if !container.volume_mounts.is_empty() || !revision.spec.volumes.is_empty() {
+            return Err(Error::Unsupported("volumes"));
+        }
+        if !container.env_from.is_empty() {
+            return Err(Error::Unsupported("envFrom sources"));
+        }
+        let guest = |name: &str| {
+            container
+                .env
+                .iter()
+                .find(|it| it.name == name)
+                .map(|it| it.value.clone())
+        };
+        let image = guest("GUEST_IMAGE").unwrap_or_else(|| container.image.clone());
+        let image = Reference::from_str(&image).map_err(|source| Error::Image { image, source })?;
+        let port = port(container, guest("GUEST_PORT"))?;
+        let concurrency = revision
+            .spec
+            .container_concurrency
+            .unwrap_or(0)
+            .clamp(0, i64::from(u32::MAX)) as u32;
+        let service = metadata
+            .label(label::SERVICE)
+            .unwrap_or_default()
+            .to_owned();
+        let configuration = metadata.label(label::CONFIGURATION).unwrap_or_default();
+        Ok(Self {
+            key: RevisionKey::new(metadata.namespace.as_str(), metadata.name.as_str()),
+            image,
+            env: env(container, port, &service, configuration, &metadata.name)?,
+            service,
+            command: container.command.clone(),
+            args: container.args.clone(),
+            workdir: container.working_dir.clone(),
+            user: user(container),
+            port,
+            probe: probe(container, port)?,
+            vcpus: vcpus(container)?,
+            memory_mib: memory_mib(container)?,
+            gateway: RevisionConfig {
+                protocol: if container.ports.iter().any(|port| port.name == "h2c") {
+                    Protocol::H2c
+                } else {
+                    Protocol::Http1
+                },
+                container_concurrency: concurrency,
+                timeout: seconds(revision.spec.timeout_seconds.or(Some(300))),
+                response_start_timeout: seconds(revision.spec.response_start_timeout_seconds),
+                idle_timeout: seconds(revision.spec.idle_timeout_seconds),
+                queue_timeout: QUEUE_TIMEOUT,
+            },
+            bounds: Bounds::of(&metadata.annotations, concurrency),
+            proven: api::serving::is_ready(&revision.status.conditions),
+        })
+    }
+
+    /// What the sandbox is to start.
+    pub(crate) fn spec(&self, id: String, image: &Image, root: &RootImage) -> Spec {
+        let config = &image.config;
+        let mut argv = if self.command.is_empty() {
+            config.entrypoint.clone()
+        } else {
+            self.command.clone()
+        };
+        // As Kubernetes has it: a command of one's own takes the image's arguments away too.
+        if !self.args.is_empty() {
+            argv.extend(self.args.iter().cloned());
+        } else if self.command.is_empty() {
+            argv.extend(config.cmd.iter().cloned());
+        }
+        let first = |own: &str, images: &str| {
+            if own.is_empty() {
+                images.to_owned()
+            } else {
+                own.to_owned()
+            }
+        };
+        let process = Process {
+            argv,
+            env: merged(&config.env, &self.env),
+            cwd: first(&self.workdir, &config.workdir),
+            user: self.user.clone().unwrap_or_else(|| config.user.clone()),
+            hostname: id.clone(),
+            time_unix_us: 0,
+            files: Vec::new(),
+            dns: Vec::new(),
+            rlimit_nofile: OPEN_FILES,
+        };
+        Spec {
+            id,
+            root: root.path.clone(),
+            process,
+            vcpus: self.vcpus,
+            memory_mib: self.memory_mib,
+            port: self.port,
+            probe: self.probe.clone(),
+            ready_deadline: READY_DEADLINE,
+        }
+    }
+}
+
+fn port(container: &Container, guest: Option<String>) -> Result<u16, Error> {
+    if let Some(text) = guest {
+        return text.parse().map_err(|_| Error::GuestPort(text));
+    }
+    let port = container
+        .ports
+        .first()
+        .and_then(|port| u16::try_from(port.container_port).ok());
+    Ok(port.filter(|port| *port != 0).unwrap_or(DEFAULT_PORT))
+}
+
+fn env(
+    container: &Container,
+    port: u16,
+    service: &str,
+    configuration: &str,
+    revision: &str,
+) -> Result<Vec<(String, String)>, Error> {
+    let mut env = Vec::new();
+    for variable in &container.env {
+        if variable.value_from.is_some() {
+            return Err(Error::ValueFrom(variable.name.clone()));
+        }
+        env.push((variable.name.clone(), variable.value.clone()));
+    }
+    // Knative's runtime contract, "Process".
+    for (name, value) in [
+        ("PORT", port.to_string()),
+        ("K_SERVICE", service.to_owned()),
+        ("K_CONFIGURATION", configuration.to_owned()),
+        ("K_REVISION", revision.to_owned()),
+    ] {
+        env.push((name.to_owned(), value));
+    }
+    Ok(env)
+}
+
+/// The image's environment with the revision's over it, and a PATH if neither has one.
+fn merged(image: &[(String, String)], own: &[(String, String)]) -> Vec<(String, String)> {
+    let mut env: Vec<(String, String)> = Vec::new();
+    let default = [("PATH".to_owned(), PATH.to_owned())];
+    for (name, value) in default.iter().chain(image).chain(own) {
+        match env.iter_mut().find(|(known, _)| known == name) {
+            Some((_, current)) => current.clone_from(value),
+            None => env.push((name.clone(), value.clone())),
+        }
+    }
+    env
+}
+
+fn user(container: &Container) -> Option<String> {
+    let context = container.security_context.as_ref()?;
+    let id = |field| context.get(field).and_then(Value::as_u64);
+    let user = id("runAsUser")?;
+    Some(id("runAsGroup").map_or_else(|| user.to_string(), |group| format!("{user}:{group}")))
+}
+
+fn probe(container: &Container, port: u16) -> Result<Probe, Error> {
+    let Some(probe) = &container.readiness_probe else {
+        return Ok(Probe::Tcp { port });
+    };
+    let port_of = |value: &Value| {
+        value
+            .as_u64()
+            .and_then(|it| u16::try_from(it).ok())
+            .filter(|it| *it != 0)
+            .unwrap_or(port)
+    };
+    if let Some(get) = &probe.http_get {
+        let headers = get.http_headers.iter().filter_map(|header| {
+            Some((
+                header.get("name")?.as_str()?.to_owned(),
+                header.get("value")?.as_str()?.to_owned(),
+            ))
+        });
+        let path = if get.path.is_empty() {
+            "/".to_owned()
+        } else {
+            get.path.clone()
+        };
+        return Ok(Probe::Http {
+            port: port_of(&get.port),
+            path,
+            headers: headers.collect(),
+        });
+    }
+    if probe.exec.is_some() {
+        return Err(Error::Probe("exec"));
+    }
+    if probe.grpc.is_some() {
+        return Err(Error::Probe("grpc"));
+    }
+    Ok(Probe::Tcp {
+        port: probe
+            .tcp_socket
+            .as_ref()
+            .map_or(port, |socket| port_of(&socket.port)),
+    })
+}
+
+/// The limit, or else the request, of a resource.
+fn asked<'a>(container: &'a Container, name: &str) -> Option<&'a String> {
+    container
+        .resources
+        .limits
+        .get(name)
+        .or_else(|| container.resources.requests.get(name))
+}
+
+fn vcpus(container: &Container) -> Result<u32, Error> {
+    let Some(text) = asked(container, "cpu") else {
+        return Ok(1);
+    };
+    let milli = quantity::milli_cpus(text).ok_or_else(|| Error::Quantity {
+        field: "cpu",
+        value: text.clone(),
+    })?;
+    Ok(milli.div_ceil(1000).clamp(1, 64) as u32)
+}
+
+fn memory_mib(container: &Container) -> Result<u32, Error> {
+    let Some(text) = asked(container, "memory") else {
+        return Ok(DEFAULT_MEMORY_MIB);
+    };
+    let bytes = quantity::bytes(text).ok_or_else(|| Error::Quantity {
+        field: "memory",
+        value: text.clone(),
+    })?;
+    Ok(u32::try_from(bytes.div_ceil(1 << 20))
+        .unwrap_or(u32::MAX)
+        .max(LEAST_MEMORY_MIB))
+}
+
+fn seconds(value: Option<i64>) -> Duration {
+    Duration::from_secs(value.and_then(|it| u64::try_from(it).ok()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn workload(container: &Value) -> Result<Workload, Error> {
+        let revision: Revision = serde_json::from_value(json!({
+            "metadata": {"name": "f-00001", "namespace": "ns", "labels": {
+                "serving.knative.dev/service": "f", "serving.knative.dev/configuration": "f"}},
+            "spec": {"containers": [container]},
+        }))
+        .unwrap();
+        Workload::of(&revision)
+    }
+
+    #[test]
+    fn the_seeds_stub_containers_run_their_real_image() {
+        let workload = workload(&json!({
+            "image": "crccheck/hello-world:latest",
+            "ports": [{"name": "h2c", "containerPort": 50051}],
+            "env": [{"name": "GUEST_PORT", "value": "50052"}, {"name": "GUEST_IMAGE", "value": "dev.local/real"}],
+        }))
+        .unwrap();
+        assert_eq!(workload.image.to_string(), "dev.local/real:latest");
+        assert_eq!(workload.port, 50052);
+        assert_eq!(workload.gateway.protocol, Protocol::H2c);
+    }
+
+    #[test]
+    fn the_runtime_contracts_variables_are_set() {
+        let workload = workload(&json!({"image": "a"})).unwrap();
+        for (name, value) in [
+            ("PORT", "8080"),
+            ("K_SERVICE", "f"),
+            ("K_CONFIGURATION", "f"),
+            ("K_REVISION", "f-00001"),
+        ] {
+            assert!(
+                workload.env.contains(&(name.to_owned(), value.to_owned())),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn resources_become_whole_cpus_and_mebibytes() {
+        let workload = workload(
+            &json!({"image": "a", "resources": {"limits": {"cpu": "1500m", "memory": "512Mi"}}}),
+        )
+        .unwrap();
+        assert_eq!((workload.vcpus, workload.memory_mib), (2, 512));
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_refused_with_what_to_do() {
+        let error = workload(
+            &json!({"image": "a", "env": [{"name": "X", "valueFrom": {"secretKeyRef": {}}}]}),
+        )
+        .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "env X takes its value from elsewhere, which is not supported yet: write the value itself"
+        );
+        let error =
+            workload(&json!({"image": "a", "readinessProbe": {"exec": {"command": ["true"]}}}))
+                .unwrap_err();
+        assert!(error.to_string().contains("httpGet or tcpSocket"));
+    }
+
+    #[test]
+    fn the_revisions_environment_goes_over_the_images() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let env = merged(&[pair("PATH", "/app"), pair("A", "1")], &[pair("A", "2")]);
+        assert_eq!(env, [pair("PATH", "/app"), pair("A", "2")]);
+    }
+}

@@ -1,0 +1,354 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Serverless functions in microVMs.
+#[derive(Debug, Parser)]
+#[command(name = "vhive", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Where the node keeps its objects, images, kernels and run files
+    #[arg(
+        long,
+        global = true,
+        env = "VHIVE_DATA_DIR",
+        default_value = "/var/lib/vhive",
+        value_name = "DIR"
+    )]
+    pub(crate) data_dir: PathBuf,
+    /// Address of the node's API
+    #[arg(
+        long,
+        global = true,
+        env = "VHIVE_SERVER",
+        default_value = "https://127.0.0.1:7443",
+        value_name = "URL"
+    )]
+    pub(crate) server: String,
+    /// What is logged, e.g. debug or node=debug,gateway=info
+    #[arg(
+        long,
+        global = true,
+        env = "VHIVE_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    pub(crate) log: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the node in the foreground; ctrl-c drains and stops it
+    Up(Up),
+    /// The main job at once: set up, start a node, deploy helloworld, invoke it cold and warm
+    Quickstart(Quickstart),
+    /// What this host can do, and how to fix what it cannot
+    Doctor,
+    /// Create or change a service from a manifest
+    Apply(Apply),
+    /// List objects: services, revisions, configurations, routes, instances
+    Get(Get),
+    /// All about one service, its revisions and instances
+    Describe(Named),
+    /// Delete services
+    Delete(Delete),
+    /// Call a function through the gateway
+    Invoke(Invoke),
+    /// What a function printed
+    Logs(Logs),
+    /// Images: pull, push, import, export, build, list, remove
+    Image {
+        #[command(subcommand)]
+        command: Image,
+    },
+    /// Guest kernels: fetch, import, list, remove
+    Kernel {
+        #[command(subcommand)]
+        command: Kernel,
+    },
+    /// Print a kubeconfig for kubectl and kn
+    Kubeconfig,
+    /// Measure
+    Bench {
+        #[command(subcommand)]
+        command: Bench,
+    },
+}
+
+/// How a node is run.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct NodeArgs {
+    /// Where the ingress listens for requests to functions
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    pub(crate) ingress: SocketAddr,
+    /// Functions get the host name NAME.NAMESPACE.DOMAIN
+    #[arg(long, default_value = "127.0.0.1.sslip.io")]
+    pub(crate) domain: String,
+    /// Namespaces with a tap kept ready for new instances
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub(crate) net_pool_size: usize,
+    /// How guests run: hardware virtualisation, emulation, or whichever works here
+    #[arg(long, default_value = "auto")]
+    pub(crate) accel: AccelChoice,
+    /// The QEMU binary, if not the one on PATH
+    #[arg(long, value_name = "FILE")]
+    pub(crate) qemu: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AccelChoice {
+    /// KVM if a probe shows that it works, else emulation
+    Auto,
+    /// Hardware virtualisation
+    Kvm,
+    /// Emulation
+    Tcg,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Where the API listens
+    #[arg(long, default_value = "127.0.0.1:7443", value_name = "ADDR")]
+    pub(crate) api: SocketAddr,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Quickstart {
+    /// Install what the host lacks without asking
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Leave the node running in the foreground afterwards
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Warm requests to measure
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub(crate) warm: usize,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// Name of the service, where the manifest has none (default: the name of the file)
+    pub(crate) name: Option<String>,
+    /// Manifest, YAML or JSON; - is standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Namespace, where the manifest has none
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
+    /// Do not wait until the service is ready
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Longest wait, in seconds
+    #[arg(long, default_value_t = 600, value_name = "S")]
+    pub(crate) wait_timeout: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Json,
+    Yaml,
+    Wide,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// services, revisions, configurations, routes or instances
+    #[arg(default_value = "services")]
+    pub(crate) kind: String,
+    /// Only this one
+    pub(crate) name: Option<String>,
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
+    /// All namespaces
+    #[arg(short = 'A', long)]
+    pub(crate) all_namespaces: bool,
+    /// Output format
+    #[arg(short, long)]
+    pub(crate) output: Option<Format>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// Name of the service
+    pub(crate) name: String,
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// Names of the services
+    #[arg(required_unless_present = "all")]
+    pub(crate) names: Vec<String>,
+    /// All services of the namespace
+    #[arg(long, conflicts_with = "names")]
+    pub(crate) all: bool,
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Invoke {
+    #[command(flatten)]
+    pub(crate) service: Named,
+    /// The name to greet (gRPC) or the body to post (HTTP; without it, GET)
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) data: Option<String>,
+    /// Path to ask for, over HTTP
+    #[arg(long, default_value = "/")]
+    pub(crate) path: String,
+    /// Speak HTTP/1.1 even to a function whose port is named h2c
+    #[arg(long)]
+    pub(crate) http: bool,
+    /// Show where the time went
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Connect here (HOST:PORT) instead of where the function's URL points
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) gateway: Option<String>,
+    /// Longest wait, in seconds
+    #[arg(long, default_value_t = 120.0, value_name = "S")]
+    pub(crate) timeout: f64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// A service (its newest instance), or an instance
+    pub(crate) name: String,
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
+    /// Go on as more is printed
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only the last lines
+    #[arg(long, value_name = "N")]
+    pub(crate) tail: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Image {
+    /// Fetch an image from its registry
+    Pull { reference: String },
+    /// Send an image to its registry
+    Push { reference: String },
+    /// Take in an OCI archive or the output of `docker save`
+    Import {
+        /// The archive: .tar, .tar.gz or .tar.zst
+        file: PathBuf,
+        /// Name for an archive that has none
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Write an image as an OCI archive
+    Export {
+        reference: String,
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Make an image from a folder, a static binary or a tar
+    Build(ImageBuild),
+    /// List images
+    Ls,
+    /// Remove images by name
+    Rm { references: Vec<String> },
+    /// Remove what no image refers to any more
+    Gc,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImageBuild {
+    /// Name of the image, e.g. dev.local/hello:latest
+    pub(crate) reference: String,
+    #[command(flatten)]
+    pub(crate) source: ImageSource,
+    /// Program to run; repeat for its fixed arguments
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    pub(crate) entrypoint: Vec<String>,
+    /// Default arguments
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    pub(crate) cmd: Vec<String>,
+    /// Environment variable, NAME=VALUE
+    #[arg(long, short, value_name = "NAME=VALUE")]
+    pub(crate) env: Vec<String>,
+    /// Working directory
+    #[arg(long, default_value = "/")]
+    pub(crate) workdir: String,
+    /// User: name, uid, or either with :group
+    #[arg(long, default_value = "")]
+    pub(crate) user: String,
+    /// Port that the function listens on
+    #[arg(long, short)]
+    pub(crate) port: Vec<u16>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ImageSource {
+    /// A folder that becomes the root
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+    /// A static binary, which becomes the entrypoint
+    #[arg(long, value_name = "FILE")]
+    pub(crate) binary: Option<PathBuf>,
+    /// A tar that becomes the root
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tar: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Kernel {
+    /// Download the distribution's kernel package and take the kernel out of it
+    Fetch,
+    /// Take in a kernel from .deb files, from this host, or from a vmlinuz and its modules
+    Import {
+        /// Kernel packages, already downloaded
+        #[arg(required_unless_present_any = ["host", "vmlinuz"])]
+        debs: Vec<PathBuf>,
+        /// The kernel installed on this host
+        #[arg(long, conflicts_with = "debs")]
+        host: bool,
+        /// A vmlinuz
+        #[arg(long, requires = "modules", conflicts_with_all = ["debs", "host"])]
+        vmlinuz: Option<PathBuf>,
+        /// Its folder of modules, as in /lib/modules/RELEASE
+        #[arg(long, requires = "vmlinuz")]
+        modules: Option<PathBuf>,
+    },
+    /// List kernels
+    Ls,
+    /// Remove a kernel
+    Rm { release: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Cold start of helloworld beside a bare boot of the same kernel to its first process
+    Boot {
+        /// Rounds; one round measures each once
+        #[arg(long, default_value_t = 10, value_name = "N")]
+        rounds: usize,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Requests through the gateway beside requests straight to the same backend
+    Gateway {
+        /// Requests of each kind
+        #[arg(long, default_value_t = 5000, value_name = "N")]
+        requests: usize,
+    },
+}

@@ -1,0 +1,327 @@
+//! The node's API, as a client of it: Kubernetes paths, JSON objects, and the client certificate that the node made at
+//! its first start.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::exit::{Code, Failure, Outcome};
+
+/// A kind of object that the command line knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Service,
+    Configuration,
+    Revision,
+    Route,
+    /// An instance, which the API shows as a Pod.
+    Instance,
+}
+
+impl Kind {
+    /// All kinds with the names they go by on the command line.
+    const NAMES: &[(Self, &[&str])] = &[
+        (
+            Self::Service,
+            &["services", "service", "ksvc", "kservice", "svc"],
+        ),
+        (
+            Self::Configuration,
+            &["configurations", "configuration", "config", "cfg"],
+        ),
+        (Self::Revision, &["revisions", "revision", "rev"]),
+        (Self::Route, &["routes", "route", "rt"]),
+        (Self::Instance, &["instances", "instance", "pods", "pod"]),
+    ];
+
+    /// The kind that `word` names.
+    pub(crate) fn parse(word: &str) -> Outcome<Self> {
+        let word = word.to_lowercase();
+        let found = Self::NAMES
+            .iter()
+            .find(|(_, names)| names.contains(&word.as_str()));
+        found.map(|(kind, _)| *kind).ok_or_else(|| {
+            Failure::usage(format!("there is no kind {word:?}"))
+                .hint("one of services, revisions, configurations, routes, instances")
+        })
+    }
+
+    fn plural(self) -> &'static str {
+        match self {
+            Self::Service => "services",
+            Self::Configuration => "configurations",
+            Self::Revision => "revisions",
+            Self::Route => "routes",
+            Self::Instance => "pods",
+        }
+    }
+
+    /// The kind as its objects name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Service => "Service",
+            Self::Configuration => "Configuration",
+            Self::Revision => "Revision",
+            Self::Route => "Route",
+            Self::Instance => "Pod",
+        }
+    }
+
+    fn path(self, namespace: Option<&str>) -> String {
+        let group = match self {
+            Self::Instance => "/api/v1",
+            _ => "/apis/serving.knative.dev/v1",
+        };
+        match namespace {
+            Some(namespace) => format!("{group}/namespaces/{namespace}/{}", self.plural()),
+            None => format!("{group}/{}", self.plural()),
+        }
+    }
+}
+
+/// What an apply did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Applied {
+    Created,
+    Configured,
+    Unchanged,
+}
+
+/// A connection to a node's API.
+#[derive(Clone)]
+pub(crate) struct Api {
+    http: reqwest::Client,
+    server: String,
+}
+
+impl Api {
+    /// A client of the node at `server` (`https://HOST:PORT`), with the key material under `data_dir`.
+    pub(crate) fn new(server: &str, data_dir: &Path) -> Outcome<Self> {
+        let pki = node::pki_dir(data_dir);
+        let read = |name: &str| {
+            let path = pki.join(name);
+            std::fs::read(&path)
+                .with_context(|| format!("cannot read {}", path.display()))
+                .map_err(|error| {
+                    Failure::new(Code::Failed, error)
+                        .hint("start a node with `vhive up` first, and use its --data-dir here")
+                })
+        };
+        let ca = reqwest::Certificate::from_pem(&read("ca.pem")?)?;
+        let pem = read("client.pem")?;
+        let http = reqwest::Client::builder()
+            .tls_certs_only([ca])
+            .identity(reqwest::Identity::from_pem(&pem)?)
+            .connect_timeout(Duration::from_secs(5))
+            .no_proxy()
+            .build()?;
+        Ok(Self {
+            http,
+            server: server.trim_end_matches('/').to_owned(),
+        })
+    }
+
+    pub(crate) async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Outcome<Value> {
+        self.request(
+            Method::GET,
+            &format!("{}/{name}", kind.path(Some(namespace))),
+            None,
+        )
+        .await
+    }
+
+    /// The object, or `None` if there is none of that name.
+    pub(crate) async fn find(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+    ) -> Outcome<Option<Value>> {
+        match self.get(kind, namespace, name).await {
+            Ok(object) => Ok(Some(object)),
+            Err(failure) if failure.is_not_found() => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// All objects of a kind, in one namespace or in all; `selector` is a label selector.
+    pub(crate) async fn list(
+        &self,
+        kind: Kind,
+        namespace: Option<&str>,
+        selector: Option<&str>,
+    ) -> Outcome<Vec<Value>> {
+        let mut path = kind.path(namespace);
+        if let Some(selector) = selector {
+            path = format!("{path}?labelSelector={selector}");
+        }
+        let mut list = self.request(Method::GET, &path, None).await?;
+        match list.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => Ok(items),
+            _ => Err(anyhow!("the node sent no list for {path}").into()),
+        }
+    }
+
+    /// Creates the object, or merges it into the one that is there. Fields that no type has are refused.
+    pub(crate) async fn apply(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        object: &Value,
+    ) -> Outcome<(Value, Applied)> {
+        let name = object
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        match self.find(kind, namespace, name).await? {
+            None => {
+                let path = format!("{}?fieldValidation=Strict", kind.path(Some(namespace)));
+                let created = self.request(Method::POST, &path, Some(object)).await?;
+                Ok((created, Applied::Created))
+            }
+            Some(before) => {
+                let path = format!(
+                    "{}/{name}?fieldValidation=Strict",
+                    kind.path(Some(namespace))
+                );
+                let after = self.request(Method::PATCH, &path, Some(object)).await?;
+                let version = |object: &Value| object.pointer("/metadata/resourceVersion").cloned();
+                let unchanged = version(&before) == version(&after);
+                Ok((
+                    after,
+                    if unchanged {
+                        Applied::Unchanged
+                    } else {
+                        Applied::Configured
+                    },
+                ))
+            }
+        }
+    }
+
+    pub(crate) async fn delete(&self, kind: Kind, namespace: &str, name: &str) -> Outcome {
+        let options =
+            json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"});
+        let path = format!("{}/{name}", kind.path(Some(namespace)));
+        self.request(Method::DELETE, &path, Some(&options))
+            .await
+            .map(drop)
+    }
+
+    /// The object now and after every change, until the stream ends or the object is deleted.
+    pub(crate) async fn watch(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+    ) -> Outcome<impl Stream<Item = Outcome<Value>> + use<>> {
+        let path = format!(
+            "{}?watch=true&fieldSelector=metadata.name%3D{name}&resourceVersion=0",
+            kind.path(Some(namespace))
+        );
+        let response = self.send(Method::GET, &path, None).await?;
+        let lines = BufReader::new(tokio_util::io::StreamReader::new(
+            response.bytes_stream().map_err(std::io::Error::other),
+        ))
+        .lines();
+        let events = futures_util::stream::unfold(lines, |mut lines| async {
+            loop {
+                let line = match lines.next_line().await {
+                    Ok(Some(line)) => line,
+                    Ok(None) => return None,
+                    Err(error) => return Some((Err(Failure::from(error)), lines)),
+                };
+                let Ok(mut event) = serde_json::from_str::<Value>(&line) else {
+                    continue;
+                };
+                match event.get("type").and_then(Value::as_str) {
+                    Some("ADDED" | "MODIFIED") => {
+                        let object = event.get_mut("object").map(Value::take).unwrap_or_default();
+                        return Some((Ok(object), lines));
+                    }
+                    Some("DELETED") => return None,
+                    _ => {}
+                }
+            }
+        });
+        Ok(events.boxed())
+    }
+
+    /// The log of an instance as it comes: chunks of text.
+    pub(crate) async fn log(
+        &self,
+        namespace: &str,
+        instance: &str,
+        follow: bool,
+        tail: Option<usize>,
+    ) -> Outcome<impl Stream<Item = reqwest::Result<bytes::Bytes>> + use<>> {
+        let mut path = format!(
+            "{}/{instance}/log?follow={follow}",
+            Kind::Instance.path(Some(namespace))
+        );
+        if let Some(tail) = tail {
+            path = format!("{path}&tailLines={tail}");
+        }
+        Ok(self.send(Method::GET, &path, None).await?.bytes_stream())
+    }
+
+    async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Outcome<Value> {
+        let response = self.send(method, path, body).await?;
+        for warning in response.headers().get_all("warning") {
+            eprintln!("warning: {}", warning.to_str().unwrap_or_default());
+        }
+        Ok(response
+            .json()
+            .await
+            .context("the node's answer is not JSON")?)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Outcome<reqwest::Response> {
+        let mut request = self
+            .http
+            .request(method.clone(), format!("{}{path}", self.server));
+        if let Some(body) = body {
+            let kind = if method == Method::PATCH {
+                "application/merge-patch+json"
+            } else {
+                "application/json"
+            };
+            request = request
+                .header("content-type", kind)
+                .body(serde_json::to_vec(body)?);
+        }
+        let response = request.send().await.map_err(|error| {
+            Failure::new(
+                Code::Failed,
+                anyhow!(error).context(format!("cannot reach the node at {}", self.server)),
+            )
+            .hint("start it with `vhive up`, or name its address with --server")
+        })?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let code = match response.status() {
+            StatusCode::NOT_FOUND => Code::NotFound,
+            StatusCode::GATEWAY_TIMEOUT => Code::TimedOut,
+            _ => Code::Failed,
+        };
+        let text = response.text().await.unwrap_or_default();
+        // Every refusal of the API is a Kubernetes Status, whose message is meant for people.
+        let status: Value = serde_json::from_str(&text).unwrap_or_default();
+        let message = status
+            .get("message")
+            .and_then(Value::as_str)
+            .map_or(text.clone(), str::to_owned);
+        Err(Failure::new(code, anyhow!(message)))
+    }
+}

@@ -1,0 +1,70 @@
+//! `vhive describe`: one service with its conditions, revisions and instances.
+
+use serde_json::Value;
+
+use crate::cli;
+use crate::client::api::{Api, Kind};
+use crate::exit::Outcome;
+use crate::output::{self, text};
+
+pub(crate) async fn run(api: &Api, args: &cli::Named) -> Outcome {
+    let service = api.get(Kind::Service, &args.namespace, &args.name).await?;
+    let selector = format!("serving.knative.dev/service%3D{}", args.name);
+    let revisions = api
+        .list(Kind::Revision, Some(&args.namespace), Some(&selector))
+        .await?;
+    let instances = api
+        .list(Kind::Instance, Some(&args.namespace), Some(&selector))
+        .await?;
+    println!("Name:       {}", args.name);
+    println!("Namespace:  {}", args.namespace);
+    println!("URL:        {}", text(&service, "/status/url"));
+    println!(
+        "Image:      {}",
+        text(&service, "/spec/template/spec/containers/0/image")
+    );
+    println!("\nConditions:\n{}", conditions(&service));
+    println!("\nTraffic:\n{}", traffic(&service));
+    for (title, kind, items) in [
+        ("Revisions", Kind::Revision, &revisions),
+        ("Instances", Kind::Instance, &instances),
+    ] {
+        if !items.is_empty() {
+            let (header, rows) = output::rows(kind, items, false, true);
+            println!("\n{title}:\n{}", output::table(header, rows));
+        }
+    }
+    Ok(())
+}
+
+fn list<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+fn conditions(service: &Value) -> String {
+    let rows = list(service, "/status/conditions").map(|it| {
+        [
+            text(it, "/type"),
+            text(it, "/status"),
+            text(it, "/reason"),
+            text(it, "/message"),
+        ]
+    });
+    output::table(["TYPE", "STATUS", "REASON", "MESSAGE"], rows)
+}
+
+fn traffic(service: &Value) -> String {
+    let rows = list(service, "/status/traffic").map(|it| {
+        [
+            format!("{}%", text(it, "/percent")),
+            text(it, "/revisionName"),
+            text(it, "/tag"),
+            text(it, "/url"),
+        ]
+    });
+    output::table(["PERCENT", "REVISION", "TAG", "URL"], rows)
+}

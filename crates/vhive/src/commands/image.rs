@@ -1,0 +1,160 @@
+//! `vhive image`: the image store of the data directory. It may be used while a node runs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context, anyhow};
+use image::registry::{Client, Credentials, Progress};
+use image::{BuildSpec, Reference, Source, Store};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::{Global, Image, ImageBuild};
+use crate::exit::{Failure, Outcome};
+use crate::output;
+
+pub(crate) async fn run(global: &Global, command: &Image) -> Outcome {
+    let store = Store::open(&global.data_dir.join("images"))?;
+    match command {
+        Image::Pull { reference } => {
+            let reference = parse(reference)?;
+            let bar = bar();
+            let image = client()?
+                .pull(&store, &reference, &|progress| advance(&bar, progress))
+                .await?;
+            bar.finish_and_clear();
+            println!("{reference} {}", image.digest);
+        }
+        Image::Push { reference } => {
+            let reference = parse(reference)?;
+            let bar = bar();
+            let digest = client()?
+                .push(&store, &reference, &|progress| advance(&bar, progress))
+                .await?;
+            bar.finish_and_clear();
+            println!("{reference} {digest}");
+        }
+        Image::Import { file, name } => {
+            let name = name.as_deref().map(parse).transpose()?;
+            for reference in store.import(file, name.as_ref())? {
+                println!("{reference}");
+            }
+        }
+        Image::Export { reference, output } => {
+            store.export(&parse(reference)?, output)?;
+            println!("{}", output.display());
+        }
+        Image::Build(args) => {
+            let image = store.build(spec(args)?)?;
+            println!("{} {}", image.reference, image.digest);
+        }
+        Image::Ls => {
+            let rows = store.list()?.into_iter().map(|info| {
+                let root = info.root_bytes.map_or_else(|| "-".to_owned(), output::size);
+                [
+                    info.reference.to_string(),
+                    info.digest.to_string(),
+                    output::size(info.size_bytes),
+                    root,
+                ]
+            });
+            println!(
+                "{}",
+                output::table(["REFERENCE", "DIGEST", "SIZE", "ROOT"], rows)
+            );
+        }
+        Image::Rm { references } => {
+            for reference in references {
+                let reference = parse(reference)?;
+                if store.resolve(&reference)?.is_none() {
+                    return Err(Failure::not_found(format!("there is no image {reference}"))
+                        .hint("`vhive image ls` shows all"));
+                }
+                store.remove(&reference)?;
+                println!("{reference} removed");
+            }
+        }
+        Image::Gc => println!("{} freed", output::size(store.gc()?)),
+    }
+    Ok(())
+}
+
+/// A client of registries with the user's own credentials.
+fn client() -> Outcome<Client> {
+    Ok(Client::new(Credentials::of_user()?, Vec::new()))
+}
+
+fn parse(text: &str) -> Outcome<Reference> {
+    Reference::from_str(text).map_err(|error| Failure::usage(format!("image {text:?}: {error}")))
+}
+
+fn spec(args: &ImageBuild) -> Outcome<BuildSpec> {
+    let source = match (&args.source.folder, &args.source.binary, &args.source.tar) {
+        (Some(folder), _, _) => Source::Folder(folder.clone()),
+        (_, Some(binary), _) => Source::Binary(binary.clone()),
+        (_, _, Some(tar)) => Source::Tar(tar.clone()),
+        _ => {
+            return Err(Failure::usage(
+                "one of --folder, --binary and --tar is needed",
+            ));
+        }
+    };
+    let env = args.env.iter().map(|pair| {
+        let (name, value) = pair
+            .split_once('=')
+            .with_context(|| format!("--env {pair:?} is not NAME=VALUE"))?;
+        Ok((name.to_owned(), value.to_owned()))
+    });
+    Ok(BuildSpec {
+        name: parse(&args.reference)?,
+        source,
+        entrypoint: args.entrypoint.clone(),
+        cmd: args.cmd.clone(),
+        env: env.collect::<anyhow::Result<_>>()?,
+        workdir: args.workdir.clone(),
+        user: args.user.clone(),
+        ports: args.port.clone(),
+        labels: BTreeMap::new(),
+    })
+}
+
+/// A progress bar; nothing is drawn where standard error is no terminal.
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec}");
+    let bar = ProgressBar::new(0);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn advance(bar: &ProgressBar, progress: Progress) {
+    bar.set_length(progress.total);
+    bar.set_position(progress.done);
+}
+
+/// Makes the image of the embedded sample function, unless the store has it already.
+pub(crate) fn ensure_helloworld(store: &Store) -> Outcome<Reference> {
+    const NAME: &str = "dev.local/helloworld:latest";
+    const BINARY: &[u8] = include_bytes!(env!("VHIVE_HELLOWORLD"));
+    let reference = parse(NAME)?;
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let binary: PathBuf = folder.path().join("helloworld");
+    std::fs::write(&binary, BINARY)
+        .with_context(|| format!("cannot write {}", binary.display()))?;
+    let spec = BuildSpec {
+        name: reference.clone(),
+        source: Source::Binary(binary),
+        entrypoint: Vec::new(),
+        cmd: Vec::new(),
+        env: Vec::new(),
+        workdir: String::new(),
+        user: "nobody".to_owned(),
+        ports: vec![50051],
+        labels: BTreeMap::new(),
+    };
+    store
+        .build(spec)
+        .map_err(|error| anyhow!(error).context(format!("building {reference}")))?;
+    Ok(reference)
+}

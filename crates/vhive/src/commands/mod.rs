@@ -1,0 +1,15 @@
+//! One module per command.
+
+pub(crate) mod apply;
+pub(crate) mod bench;
+pub(crate) mod delete;
+pub(crate) mod describe;
+pub(crate) mod doctor;
+pub(crate) mod get;
+pub(crate) mod image;
+pub(crate) mod invoke;
+pub(crate) mod kernel;
+pub(crate) mod kubeconfig;
+pub(crate) mod logs;
+pub(crate) mod quickstart;
+pub(crate) mod up;

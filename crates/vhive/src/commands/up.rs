@@ -1,0 +1,98 @@
+//! `vhive up`: the node in the foreground.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use node::Node;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+use vmm::kernel::KernelStore;
+
+use crate::cli::{Global, NodeArgs, Up};
+use crate::exit::{Code, Failure, Outcome};
+use crate::host;
+
+/// How long instances may take to finish their requests once the node is told to stop.
+const DRAIN: Duration = Duration::from_secs(30);
+
+pub(crate) async fn run(global: &Global, args: &Up) -> Outcome {
+    let node = start(global, &args.node, args.api).await?;
+    eprintln!(
+        "the API listens on {}, the ingress on {}",
+        node.api_url(),
+        node.ingress()
+    );
+    eprintln!(
+        "next: vhive apply -f configs/knative_workloads/helloworld.yaml && vhive invoke helloworld --explain"
+    );
+    wait_for_signal().await?;
+    stop(node).await
+}
+
+/// Looks at the host, then starts the node.
+pub(crate) async fn start(
+    global: &Global,
+    args: &NodeArgs,
+    api: std::net::SocketAddr,
+) -> Outcome<Node> {
+    host::require_root()?;
+    host::make_data_dir(&global.data_dir)?;
+    let kernels = KernelStore::open(&global.data_dir.join("kernels"))?;
+    let kernel = kernels.latest()?.ok_or_else(|| {
+        Failure::new(Code::Failed, anyhow!("there is no guest kernel under {}", global.data_dir.join("kernels").display()))
+            .hint("get one: vhive kernel fetch, or vhive kernel import FILE.deb on a machine without a network")
+    })?;
+    let choice = args.accel;
+    let accel = tokio::task::spawn_blocking(move || host::accel(choice)).await??;
+    let node = Node::start(node::Config {
+        data_dir: global.data_dir.clone(),
+        api,
+        ingress: args.ingress,
+        domain: args.domain.clone(),
+        net_pool_size: args.net_pool_size,
+        qemu: args.qemu.clone(),
+        accel,
+        kernel,
+    })
+    .await
+    .map_err(|error| {
+        let hint = error.next_step();
+        Failure::new(Code::Failed, error).hint(hint)
+    })?;
+    let recovered = node.recovered();
+    if *recovered != node::Recovered::default() {
+        info!(
+            processes = recovered.processes,
+            namespaces = recovered.namespaces,
+            folders = recovered.folders,
+            "took down what an earlier node left"
+        );
+    }
+    Ok(node)
+}
+
+/// Waits for ctrl-c or a request to terminate.
+pub(crate) async fn wait_for_signal() -> Outcome {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// Drains and stops the node; a second ctrl-c stops the waiting, not the cleaning at the next start.
+pub(crate) async fn stop(node: Node) -> Outcome {
+    eprintln!(
+        "stopping: requests have {} s to finish (ctrl-c again to give up on them)",
+        DRAIN.as_secs()
+    );
+    tokio::select! {
+        () = node.shutdown(DRAIN) => Ok(()),
+        signalled = wait_for_signal() => {
+            signalled?;
+            Err(Failure::new(Code::Failed, anyhow!("stopped before everything was taken down"))
+                .hint("the next `vhive up` takes down what is left"))
+        }
+    }
+}

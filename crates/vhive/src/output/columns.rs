@@ -1,0 +1,144 @@
+//! The columns of each kind, as upstream's printer columns have them.
+
+use serde_json::Value;
+
+use crate::client::api::Kind;
+
+/// Text at a JSON pointer; empty if there is none.
+pub(crate) fn text(object: &Value, pointer: &str) -> String {
+    match object.pointer(pointer) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::Bool(flag)) => flag.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// A field (`status`, `reason`, `message`) of a condition; `Unknown` status if the condition is not there.
+pub(crate) fn condition(object: &Value, kind: &str, field: &str) -> String {
+    let conditions = object
+        .pointer("/status/conditions")
+        .and_then(Value::as_array);
+    let found = conditions
+        .into_iter()
+        .flatten()
+        .find(|it| it.get("type").and_then(Value::as_str) == Some(kind));
+    match found {
+        Some(condition) => text(condition, &format!("/{field}")),
+        None if field == "status" => "Unknown".to_owned(),
+        None => String::new(),
+    }
+}
+
+/// Header and rows of a list of objects.
+pub(crate) fn rows(
+    kind: Kind,
+    items: &[Value],
+    namespaces: bool,
+    wide: bool,
+) -> (Vec<String>, Vec<Vec<String>>) {
+    let mut header: Vec<&str> = if namespaces {
+        vec!["NAMESPACE"]
+    } else {
+        vec![]
+    };
+    header.extend(match kind {
+        Kind::Service => &[
+            "NAME",
+            "URL",
+            "LATESTCREATED",
+            "LATESTREADY",
+            "READY",
+            "REASON",
+        ][..],
+        Kind::Configuration => &["NAME", "LATESTCREATED", "LATESTREADY", "READY", "REASON"],
+        Kind::Revision => &[
+            "NAME",
+            "CONFIG NAME",
+            "GENERATION",
+            "READY",
+            "REASON",
+            "ACTUAL REPLICAS",
+            "DESIRED REPLICAS",
+        ],
+        Kind::Route => &["NAME", "URL", "READY", "REASON"],
+        Kind::Instance => &["NAME", "REVISION", "STATUS", "AGE"],
+    });
+    if wide && kind != Kind::Instance {
+        header.push("MESSAGE");
+    } else if wide {
+        header.extend(["PID", "MESSAGE"]);
+    }
+    let rows = items.iter().map(|item| {
+        let mut row = if namespaces {
+            vec![text(item, "/metadata/namespace")]
+        } else {
+            vec![]
+        };
+        row.push(text(item, "/metadata/name"));
+        row.extend(cells(kind, item));
+        if wide {
+            if kind == Kind::Instance {
+                row.push(text(item, "/metadata/annotations/vhive.dev~1pid"));
+                row.push(text(item, "/status/message"));
+            } else {
+                row.push(condition(item, "Ready", "message"));
+            }
+        }
+        row
+    });
+    (
+        header.into_iter().map(str::to_owned).collect(),
+        rows.collect(),
+    )
+}
+
+fn cells(kind: Kind, item: &Value) -> Vec<String> {
+    let ready = || condition(item, "Ready", "status");
+    let reason = || condition(item, "Ready", "reason");
+    let latest = |which: &str| text(item, &format!("/status/latest{which}RevisionName"));
+    match kind {
+        Kind::Service => vec![
+            text(item, "/status/url"),
+            latest("Created"),
+            latest("Ready"),
+            ready(),
+            reason(),
+        ],
+        Kind::Configuration => vec![latest("Created"), latest("Ready"), ready(), reason()],
+        Kind::Revision => vec![
+            text(item, "/metadata/labels/serving.knative.dev~1configuration"),
+            text(
+                item,
+                "/metadata/labels/serving.knative.dev~1configurationGeneration",
+            ),
+            ready(),
+            reason(),
+            text(item, "/status/actualReplicas"),
+            text(item, "/status/desiredReplicas"),
+        ],
+        Kind::Route => vec![text(item, "/status/url"), ready(), reason()],
+        Kind::Instance => vec![
+            text(item, "/metadata/labels/serving.knative.dev~1revision"),
+            match text(item, "/status/reason") {
+                reason if reason.is_empty() => text(item, "/status/phase"),
+                reason => reason,
+            },
+            age(&text(item, "/metadata/creationTimestamp")),
+        ],
+    }
+}
+
+/// Time since an RFC 3339 timestamp, in its largest unit: `12s`, `3m`, `5h`, `2d`.
+fn age(created: &str) -> String {
+    let Ok(created) = created.parse::<jiff::Timestamp>() else {
+        return String::new();
+    };
+    let seconds = jiff::Timestamp::now().duration_since(created).as_secs();
+    match seconds {
+        ..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        7200..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
