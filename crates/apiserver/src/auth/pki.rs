@@ -3,7 +3,7 @@
 //! Whether a certificate still serves is not written down anywhere: it is verified, for now and for 90 days from now.
 
 use std::{
-    fs::DirBuilder,
+    fs::{DirBuilder, File},
     io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -106,6 +106,9 @@ pub fn ensure(folder: &Path, hosts: &[String], now: SystemTime) -> Result<Pki, E
         .mode(0o700)
         .create(folder)
         .map_err(io)?;
+    // Two first starts at once must not make an authority each. Released with the file.
+    let lock = File::create(folder.join("lock")).map_err(io)?;
+    lock.lock().map_err(io)?;
     let hosts: Vec<String> = LOCAL
         .iter()
         .map(|host| (*host).to_owned())

@@ -62,7 +62,7 @@ pub struct Config {
     pub admission: Admission,
     /// Resources that other routes serve.
     pub elsewhere: Vec<Elsewhere>,
-    /// Ends watches.
+    /// Ends watches: the token that [`crate::serve()`] gets, or it would wait for them.
     pub shutdown: CancellationToken,
 }
 

@@ -175,6 +175,23 @@ fn certificates_are_private_and_damage_is_repaired_or_named() {
 }
 
 #[test]
+fn first_starts_at_the_same_time_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let starts: Vec<_> = std::thread::scope(|scope| {
+        let start = || auth::ensure(folder.path(), &[], SystemTime::now()).unwrap();
+        let starts: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+        starts
+            .into_iter()
+            .map(|start| start.join().unwrap())
+            .collect()
+    });
+    for start in &starts {
+        assert_eq!(start.ca, starts[0].ca);
+        assert_eq!(start.client.certificate, starts[0].client.certificate);
+    }
+}
+
+#[test]
 fn a_host_that_is_none_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let error = auth::ensure(folder.path(), &["not a host".into()], SystemTime::now())
