@@ -5,10 +5,11 @@
 //!          └─► Route ─► shares of the traffic
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use api::meta::ObjectMeta;
 use api::resource::{self, Resource};
-use api::serving::{Configuration, Revision, Route, Service};
+use api::serving::{Configuration, Revision, Route, Service, condition};
 use jiff::Timestamp;
 
 use crate::object::Action;
@@ -38,35 +39,74 @@ pub fn plan(family: &Family, domain: &Domain, now: Timestamp) -> Vec<Action> {
     if !actions.is_empty() {
         return actions;
     }
-    if let Some(service) = &family.service {
+    if let Some(service) = family.service.as_ref().filter(|it| is_here(&it.metadata)) {
         actions.extend(reconcile::service(
             service,
             family.configuration.as_ref(),
             family.route.as_ref(),
+            &family.revisions,
             now,
         ));
     }
-    if let Some(configuration) = &family.configuration {
+    let configuration = family
+        .configuration
+        .as_ref()
+        .filter(|it| is_here(&it.metadata));
+    if let Some(configuration) = configuration {
         actions.extend(reconcile::configuration(
             configuration,
             &family.revisions,
             now,
         ));
     }
+    actions.extend(reconcile::routing_state(
+        family.route.as_ref(),
+        &family.revisions,
+        now,
+    ));
     for revision in family.revisions.values() {
         let observation = family.observations.get(&revision.metadata.name);
         actions.extend(observation.and_then(|seen| reconcile::revision(revision, seen, now)));
     }
-    if let Some(route) = &family.route {
+    if let Some(route) = family.route.as_ref().filter(|it| is_here(&it.metadata)) {
         actions.extend(reconcile::route(
             route,
-            family.configuration.as_ref(),
+            configuration,
             &family.revisions,
             domain,
             now,
         ));
     }
+    once_each(actions)
+}
+
+impl Family {
+    /// When to plan again though nothing has happened: the next moment at which a revision that has never been ready counts as
+    /// failed.
+    pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        let waiting = self.revisions.values().filter(|revision| {
+            condition(&revision.status.conditions, "ResourcesAvailable")
+                .is_none_or(|available| available.status != "True")
+        });
+        waiting
+            .filter_map(reconcile::deadline)
+            .filter(|deadline| *deadline > now)
+            .min()
+    }
+}
+
+/// Whether an object is not on its way out.
+fn is_here(metadata: &ObjectMeta) -> bool {
+    metadata.deletion_timestamp.is_none()
+}
+
+/// The first action of each object: the first write makes the second one stale, and the next round knows better.
+fn once_each(actions: Vec<Action>) -> Vec<Action> {
+    let mut seen = BTreeSet::new();
     actions
+        .into_iter()
+        .filter(|action| seen.insert(action.subject()))
+        .collect()
 }
 
 /// Objects whose owner is gone, or is another of the same name.
@@ -77,7 +117,7 @@ fn orphans(family: &Family) -> Vec<Action> {
         .as_ref()
         .map(|it| it.metadata.uid.as_str());
     let mut actions = Vec::new();
-    let mut check = |metadata: &api::meta::ObjectMeta, resource: Resource| {
+    let mut check = |metadata: &ObjectMeta, resource: Resource| {
         let Some(owner) = metadata.controller() else {
             return;
         };

@@ -69,6 +69,18 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Kind and name of what it is done to; all actions of a plan are in one namespace.
+    pub(crate) fn subject(&self) -> (&'static str, String) {
+        match self {
+            Self::Create(object) | Self::Update(object) | Self::UpdateStatus(object) => {
+                (object.resource().kind, object.metadata().name.clone())
+            }
+            Self::Delete { resource, name, .. } => (resource.kind, name.clone()),
+        }
+    }
+}
+
 /// A reference to the object that controls another.
 pub(crate) fn owner(kind: &str, metadata: &ObjectMeta) -> OwnerReference {
     OwnerReference {

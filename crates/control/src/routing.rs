@@ -1,6 +1,9 @@
 //! From Routes to host names and shares.
 
-use api::serving::{Configuration, Route};
+use api::meta::ObjectMeta;
+use api::serving::{Configuration, Route, TrafficTarget, condition};
+
+const VISIBILITY: &str = "networking.knative.dev/visibility";
 
 /// How host names and URLs are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,11 @@ impl Domain {
             port => format!("http://{host}:{port}"),
         }
     }
+
+    /// URL of a route, or of a tag of it, for those inside a cluster.
+    pub fn local_url(tag: &str, name: &str, namespace: &str) -> String {
+        format!("http://{}.{namespace}.svc.cluster.local", label(tag, name))
+    }
 }
 
 fn label(tag: &str, name: &str) -> String {
@@ -33,6 +41,11 @@ fn label(tag: &str, name: &str) -> String {
     } else {
         format!("{tag}-{name}")
     }
+}
+
+/// Whether a route has no public host.
+pub fn is_cluster_local(metadata: &ObjectMeta) -> bool {
+    metadata.label(VISIBILITY) == Some("cluster-local")
 }
 
 /// One host and the revisions (by name, in the route's namespace) that share its traffic.
@@ -45,7 +58,8 @@ pub struct HostTargets {
 }
 
 /// The hosts of one route. Where the latest ready revision is asked for and none was ever ready, the latest created one
-/// stands in: its requests wait for it, and learn why it does not come.
+/// stands in: its requests wait for it, and learn why it does not come. Where what is asked for cannot be had, traffic stays
+/// where it was.
 pub fn hosts(
     route: &Route,
     configuration: Option<&Configuration>,
@@ -59,9 +73,7 @@ pub fn hosts(
             ready => ready,
         }
     });
-    let resolved: Vec<(&str, &str, u32)> = route
-        .spec
-        .traffic
+    let resolved: Vec<(&str, &str, u32)> = targets(route)
         .iter()
         .map(|target| {
             let revision = if target.revision_name.is_empty() {
@@ -77,18 +89,17 @@ pub fn hosts(
         })
         .filter(|(_, revision, _)| !revision.is_empty())
         .collect();
+    let public = !is_cluster_local(&route.metadata);
     let mut hosts = Vec::new();
     let mut add = |tag: &str, targets: &[(String, u32)]| {
         if targets.is_empty() {
             return;
         }
         let label = label(tag, name);
-        for host in [
-            domain.host(tag, name, namespace),
-            format!("{label}.{namespace}"),
-            format!("{label}.{namespace}.svc"),
-            format!("{label}.{namespace}.svc.cluster.local"),
-        ] {
+        let local = ["", ".svc", ".svc.cluster.local"];
+        let local = local.map(|suffix| format!("{label}.{namespace}{suffix}"));
+        let public = public.then(|| domain.host(tag, name, namespace));
+        for host in public.into_iter().chain(local) {
             hosts.push(HostTargets {
                 host,
                 targets: targets.to_vec(),
@@ -105,4 +116,17 @@ pub fn hosts(
         add(tag, &[((*revision).to_owned(), 100)]);
     }
     hosts
+}
+
+/// What is asked for, or what there was before if it is known that it cannot be had.
+fn targets(route: &Route) -> &[TrafficTarget] {
+    let status = &route.status;
+    let current = status.observed_generation == route.metadata.generation;
+    let assigned = condition(&status.conditions, "AllTrafficAssigned")
+        .is_none_or(|condition| condition.status == "True");
+    if current && !assigned && !status.traffic.is_empty() {
+        &status.traffic
+    } else {
+        &route.spec.traffic
+    }
 }

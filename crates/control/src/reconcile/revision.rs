@@ -1,4 +1,9 @@
 //! What is seen of a Revision → its status.
+//!
+//! `ContainerHealthy` speaks of the image and of the function's process, `ResourcesAvailable` of everything round it. Both
+//! become true when an instance was ready for the first time, and stay so at zero.
+
+use std::time::Duration;
 
 use api::serving::{ContainerStatus, Revision, is_ready};
 use jiff::Timestamp;
@@ -8,6 +13,9 @@ use crate::object::{Action, Object};
 use crate::observation::{ImageState, RevisionObservation};
 use crate::scale::Bounds;
 
+const PROGRESS_DEADLINE: &str = "serving.knative.dev/progress-deadline";
+const DEFAULT_PROGRESS_DEADLINE: Duration = Duration::from_secs(600);
+
 pub(crate) fn plan(
     revision: &Revision,
     seen: &RevisionObservation,
@@ -16,8 +24,8 @@ pub(crate) fn plan(
     let mut updated = revision.clone();
     let status = &mut updated.status;
     status.observed_generation = revision.metadata.generation;
-    status.actual_replicas = Some(seen.ready as i32);
-    status.desired_replicas = Some(seen.desired as i32);
+    status.actual_replicas = Some(replicas(seen.ready));
+    status.desired_replicas = Some(replicas(seen.desired));
     if let ImageState::Resolved { digest } = &seen.image {
         status.container_statuses = revision
             .spec
@@ -26,16 +34,35 @@ pub(crate) fn plan(
             .map(|container| container_status(container, digest))
             .collect();
     }
-    let (healthy, available) = health(revision, seen);
+    let late = deadline(revision).is_some_and(|deadline| now >= deadline);
+    let (healthy, available) = health(revision, seen, late);
+    let active = activity(seen, available.is_yes(), late);
     let dependents = [
         ("ContainerHealthy", healthy),
         ("ResourcesAvailable", available),
     ];
-    let informative = [("Active", activity(seen))];
+    let informative = [("Active", active)];
     status.conditions =
         conditions::write(&revision.status.conditions, &dependents, &informative, now);
     (updated.status != revision.status)
         .then(|| Action::UpdateStatus(Object::Revision(Box::new(updated))))
+}
+
+/// When a Revision that has never been ready counts as failed; `None` for one that the store has not stamped yet.
+pub(crate) fn deadline(revision: &Revision) -> Option<Timestamp> {
+    let given = revision.metadata.annotation(PROGRESS_DEADLINE);
+    let allowed = given
+        .and_then(api::duration::parse)
+        .unwrap_or(DEFAULT_PROGRESS_DEADLINE);
+    revision
+        .metadata
+        .creation_timestamp?
+        .checked_add(allowed)
+        .ok()
+}
+
+fn replicas(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 /// `repository@digest`, whatever tag the image was asked for by.
@@ -53,39 +80,57 @@ fn container_status(container: &api::core::Container, digest: &str) -> Container
 }
 
 /// `ContainerHealthy` and `ResourcesAvailable`.
-fn health(revision: &Revision, seen: &RevisionObservation) -> (Verdict, Verdict) {
+fn health(revision: &Revision, seen: &RevisionObservation, late: bool) -> (Verdict, Verdict) {
+    let before = |kind| Verdict::before(&revision.status.conditions, kind);
+    // A node that has just started has seen nothing yet; what was shown before still holds.
+    let proven = seen.ever_ready || before("ResourcesAvailable").is_yes();
+    let available = if proven {
+        Verdict::yes()
+    } else if late {
+        Verdict::no(
+            "ProgressDeadlineExceeded",
+            "Initial scale was never achieved",
+        )
+    } else {
+        Verdict::unknown("Deploying", "")
+    };
     if let ImageState::Failed { reason, message } = &seen.image {
-        return (Verdict::no(reason, message), Verdict::no(reason, message));
+        return (Verdict::no(reason, message), available);
     }
     if seen.ready == 0
         && let Some(failure) = &seen.failure
     {
-        return (
-            Verdict::no(&failure.reason, &failure.message),
-            Verdict::yes(),
-        );
+        return match failure.exit_code {
+            Some(_) => {
+                let message = format!("Container failed with: {}", failure.message);
+                (Verdict::no(&failure.reason, message), available)
+            }
+            // The process did not end: it is not known to be unwell, but there is no instance.
+            None => (
+                Verdict::unknown("", ""),
+                Verdict::no(&failure.reason, &failure.message),
+            ),
+        };
     }
-    // A node that has just started has seen nothing yet; what was shown before still holds.
     let asks_for_none = Bounds::of(&revision.metadata.annotations, 0).initial == 0;
     let resolved = matches!(seen.image, ImageState::Resolved { .. });
     if seen.ever_ready || is_ready(&revision.status.conditions) || (asks_for_none && resolved) {
         return (Verdict::yes(), Verdict::yes());
     }
-    if resolved {
-        (
-            Verdict::unknown("Deploying", ""),
-            Verdict::unknown("Deploying", ""),
-        )
-    } else {
-        (
-            Verdict::unknown("ResolvingDigests", ""),
-            Verdict::unknown("ResolvingDigests", ""),
-        )
+    if seen.failure.is_none() && before("ContainerHealthy").is_no() && !resolved {
+        // Failed under a node that has ended, and not tried again yet.
+        return (before("ContainerHealthy"), available);
     }
+    let healthy = if resolved {
+        Verdict::unknown("Deploying", "")
+    } else {
+        Verdict::unknown("ResolvingDigests", "")
+    };
+    (healthy, available)
 }
 
 /// Whether it has instances; scaled to zero is no fault.
-fn activity(seen: &RevisionObservation) -> Verdict {
+fn activity(seen: &RevisionObservation, proven: bool, late: bool) -> Verdict {
     if seen.ready > 0 {
         Verdict::yes()
     } else if seen.starting > 0 || seen.desired > 0 {
@@ -93,7 +138,11 @@ fn activity(seen: &RevisionObservation) -> Verdict {
             "Queued",
             "Requests to the target are being buffered as resources are provisioned.",
         )
-    } else {
+    } else if proven {
         Verdict::no("NoTraffic", "The target is not receiving traffic.")
+    } else if late {
+        Verdict::no("TimedOut", "The target could not be activated.")
+    } else {
+        Verdict::unknown("Deploying", "")
     }
 }

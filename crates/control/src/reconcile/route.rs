@@ -1,4 +1,6 @@
 //! Route → where its traffic goes.
+//!
+//! A Route whose targets cannot all be had keeps what it had: traffic moves as a whole or not at all.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::conditions::{self, Verdict};
 use crate::object::{Action, Object};
-use crate::routing::Domain;
+use crate::routing::{Domain, is_cluster_local};
 
 pub(crate) fn plan(
     route: &Route,
@@ -17,97 +19,129 @@ pub(crate) fn plan(
     now: Timestamp,
 ) -> Option<Action> {
     let (name, namespace) = (&route.metadata.name, &route.metadata.namespace);
+    let local = is_cluster_local(&route.metadata);
+    let url = |tag: &str| {
+        if local {
+            Domain::local_url(tag, name, namespace)
+        } else {
+            domain.url(tag, name, namespace)
+        }
+    };
     let mut updated = route.clone();
     let status = &mut updated.status;
     status.observed_generation = route.metadata.generation;
-    status.url = domain.url("", name, namespace);
+    status.url = url("");
     status.address = Some(Addressable {
-        url: format!("http://{name}.{namespace}.svc.cluster.local"),
+        url: Domain::local_url("", name, namespace),
     });
     let assigned = match resolve(route, configuration, revisions) {
         Ok(targets) => {
-            status.traffic = targets
-                .into_iter()
-                .map(|target| {
-                    let url = if target.tag.is_empty() {
-                        String::new()
-                    } else {
-                        domain.url(&target.tag, name, namespace)
-                    };
-                    TrafficTarget {
-                        configuration_name: String::new(),
-                        url,
-                        ..target
-                    }
-                })
-                .collect();
+            let targets = targets.into_iter().map(|target| TrafficTarget {
+                configuration_name: String::new(),
+                url: if target.tag.is_empty() {
+                    String::new()
+                } else {
+                    url(&target.tag)
+                },
+                ..target
+            });
+            status.traffic = targets.collect();
             Verdict::yes()
         }
         Err(verdict) => verdict,
     };
-    let ingress = if assigned.status == "True" {
+    let ingress = if assigned.is_yes() || !status.traffic.is_empty() {
         Verdict::yes()
     } else {
-        Verdict::unknown("", "")
+        Verdict::unknown(
+            "IngressNotConfigured",
+            "Ingress has not yet been reconciled.",
+        )
     };
-    let certificate = Verdict {
-        status: "True",
-        reason: "TLSNotEnabled".to_owned(),
-        message: "autoTLS is not enabled".to_owned(),
+    let plain = if local {
+        "TLS is not enabled for cluster-local"
+    } else {
+        "external-domain-tls is not enabled"
     };
     let dependents = [
         ("AllTrafficAssigned", assigned),
-        ("CertificateProvisioned", certificate),
+        (
+            "CertificateProvisioned",
+            Verdict::new("True", "TLSNotEnabled", plain),
+        ),
         ("IngressReady", ingress),
     ];
     status.conditions = conditions::write(&route.status.conditions, &dependents, &[], now);
     (updated.status != route.status).then(|| Action::UpdateStatus(Object::Route(Box::new(updated))))
 }
 
-/// Each share with the revision that gets it, or why that cannot be said.
+/// Each share with the Revision that gets it, or why that cannot be said: of several reasons the first that will not pass by
+/// itself, or else the first.
 fn resolve(
     route: &Route,
     configuration: Option<&Configuration>,
     revisions: &BTreeMap<String, Revision>,
 ) -> Result<Vec<TrafficTarget>, Verdict> {
-    route
-        .spec
-        .traffic
-        .iter()
-        .map(|target| {
-            let revision_name = if target.revision_name.is_empty() {
-                latest_ready(target, configuration)?
-            } else {
-                target.revision_name.clone()
-            };
-            if !revisions.contains_key(&revision_name) {
-                let message =
-                    format!("Revision {revision_name:?} referenced in traffic not found.");
-                return Err(Verdict::no("RevisionMissing", message));
-            }
-            Ok(TrafficTarget {
+    let mut resolved = Vec::new();
+    let mut problem: Option<Verdict> = None;
+    for target in &route.spec.traffic {
+        let revision = if target.revision_name.is_empty() {
+            latest_ready(target, configuration, revisions)
+        } else {
+            pinned(&target.revision_name, revisions)
+        };
+        match revision {
+            Ok(revision_name) => resolved.push(TrafficTarget {
                 revision_name,
+                latest_revision: Some(target.revision_name.is_empty()),
                 percent: Some(target.percent.unwrap_or(0)),
                 ..target.clone()
-            })
-        })
-        .collect()
+            }),
+            Err(verdict)
+                if problem
+                    .as_ref()
+                    .is_none_or(|it| verdict.is_no() && !it.is_no()) =>
+            {
+                problem = Some(verdict);
+            }
+            Err(_) => {}
+        }
+    }
+    problem.map_or(Ok(resolved), Err)
+}
+
+fn pinned(name: &str, revisions: &BTreeMap<String, Revision>) -> Result<String, Verdict> {
+    let Some(revision) = revisions.get(name) else {
+        return Err(missing("Revision", name));
+    };
+    match Verdict::of_child(&revision.status.conditions) {
+        ready if ready.is_yes() => Ok(name.to_owned()),
+        failed if failed.is_no() => Err(Verdict::no(
+            "RevisionMissing",
+            format!("Revision {name:?} failed to become ready."),
+        )),
+        _ => Err(Verdict::unknown(
+            "RevisionMissing",
+            format!("Revision {name:?} is not yet ready."),
+        )),
+    }
 }
 
 fn latest_ready(
     target: &TrafficTarget,
     configuration: Option<&Configuration>,
+    revisions: &BTreeMap<String, Revision>,
 ) -> Result<String, Verdict> {
     let name = &target.configuration_name;
     let Some(configuration) = configuration.filter(|it| it.metadata.name == *name) else {
-        return Err(Verdict::no(
-            "ConfigurationMissing",
-            format!("Configuration {name:?} referenced in traffic not found."),
-        ));
+        return Err(missing("Configuration", name));
     };
     let ready = &configuration.status.latest_ready_revision_name;
-    if !ready.is_empty() {
+    if revisions.contains_key(ready) {
         return Ok(ready.clone());
+    }
+    if !ready.is_empty() {
+        return Err(missing("Revision", ready));
     }
     let failed = condition(&configuration.status.conditions, "Ready")
         .is_some_and(|ready| ready.status == "False");
@@ -122,4 +156,11 @@ fn latest_ready(
             format!("Configuration {name:?} is waiting for a Revision to become ready."),
         )
     })
+}
+
+fn missing(kind: &str, name: &str) -> Verdict {
+    Verdict::no(
+        format!("{kind}Missing"),
+        format!("{kind} {name:?} referenced in traffic not found."),
+    )
 }
