@@ -124,3 +124,38 @@ fn a_number_is_a_quantity() {
         json!({"limits": {"cpu": "2", "memory": "1Gi"}})
     );
 }
+
+#[test]
+fn the_manifests_that_come_with_vhive_are_sound_once_they_have_a_name() {
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../configs/knative_workloads"
+    );
+    let mut count = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut object: Value = serde_yaml_ng::from_str(&text).unwrap();
+        object["metadata"]["name"] = json!("svc");
+        assert_eq!(
+            unknown_fields(&SERVICES, &object),
+            Vec::<String>::new(),
+            "{}",
+            path.display()
+        );
+        admit(&SERVICES, &mut object, None)
+            .unwrap_or_else(|status| panic!("{}: {status}", path.display()));
+        count += 1;
+    }
+    assert!(count > 0, "no manifest in {folder}");
+}
+
+#[test]
+fn the_stub_containers_of_the_original_vhive_are_taken() {
+    let mut object = template(&json!({
+        "image": "crccheck/hello-world:latest",
+        "ports": [{"name": "h2c", "containerPort": 50051}],
+        "env": [{"name": "GUEST_PORT", "value": "50051"}, {"name": "GUEST_IMAGE", "value": "ghcr.io/ease-lab/helloworld:var_workload"}],
+    }));
+    admit(&SERVICES, &mut object, None).unwrap();
+}

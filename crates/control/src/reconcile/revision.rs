@@ -67,7 +67,13 @@ fn replicas(count: u32) -> i32 {
 
 /// `repository@digest`, whatever tag the image was asked for by.
 fn container_status(container: &api::core::Container, digest: &str) -> ContainerStatus {
-    let image = container.image.split('@').next().unwrap_or_default();
+    // The stub containers of the original vHive name the real image here.
+    let guest = container
+        .env
+        .iter()
+        .find(|variable| variable.name == "GUEST_IMAGE");
+    let image = guest.map_or(&container.image, |variable| &variable.value);
+    let image = image.split('@').next().unwrap_or_default();
     // A colon after the last slash is a tag's; one before it is a port's.
     let repository = match image.rfind(':') {
         Some(colon) if !image[colon..].contains('/') => &image[..colon],
@@ -144,5 +150,43 @@ fn activity(seen: &RevisionObservation, proven: bool, late: bool) -> Verdict {
         Verdict::no("TimedOut", "The target could not be activated.")
     } else {
         Verdict::unknown("Deploying", "")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::core::{Container, EnvVar};
+
+    use super::*;
+
+    #[test]
+    fn a_digest_is_told_with_the_repository_that_it_is_in() {
+        for (image, guest, expected) in [
+            ("a", None, "a@sha256:d"),
+            ("repo:5000/a", None, "repo:5000/a@sha256:d"),
+            ("repo:5000/a:tag", None, "repo:5000/a@sha256:d"),
+            ("a:tag@sha256:old", None, "a@sha256:d"),
+            (
+                "stub:latest",
+                Some("dev.local/real:tag"),
+                "dev.local/real@sha256:d",
+            ),
+        ] {
+            let env = guest.map(|guest: &str| EnvVar {
+                name: "GUEST_IMAGE".to_owned(),
+                value: guest.to_owned(),
+                value_from: None,
+            });
+            let container = Container {
+                image: image.to_owned(),
+                env: env.into_iter().collect(),
+                ..Container::default()
+            };
+            assert_eq!(
+                container_status(&container, "sha256:d").image_digest,
+                expected,
+                "{image}"
+            );
+        }
     }
 }
