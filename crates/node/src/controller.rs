@@ -43,6 +43,8 @@ pub(crate) struct Controller {
     /// Hosts of each route, as last published.
     hosts: BTreeMap<FamilyKey, Vec<HostRoute>>,
     dirty: BTreeSet<FamilyKey>,
+    /// When a family is to be looked at again though nothing happens.
+    deadlines: BTreeMap<FamilyKey, Timestamp>,
 }
 
 impl Controller {
@@ -55,6 +57,7 @@ impl Controller {
             revisions: BTreeMap::new(),
             hosts: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            deadlines: BTreeMap::new(),
         }
     }
 
@@ -98,6 +101,7 @@ impl Controller {
                 events = watch.next() => self.note(&events?),
                 Some(revision) = demand.recv() => self.tell(&revision, Command::Demand),
                 Some(revision) = changed.recv() => self.mark_revision(&revision),
+                () = until(self.deadlines.values().min().copied()) => self.mark_overdue(Timestamp::now()),
             }
         }
     }
@@ -143,6 +147,13 @@ impl Controller {
         self.dirty.insert(family);
     }
 
+    fn mark_overdue(&mut self, now: Timestamp) {
+        let overdue = self
+            .deadlines
+            .extract_if(.., |_, deadline| *deadline <= now);
+        self.dirty.extend(overdue.map(|(family, _)| family));
+    }
+
     fn mark_revision(&mut self, revision: &RevisionKey) {
         let object = key(&REVISIONS, &revision.namespace, &revision.name)
             .and_then(|key| self.store.get(&key));
@@ -179,9 +190,14 @@ impl Controller {
         for family_key in dirty {
             let mut family = self.family(&family_key);
             self.run_revisions(&mut family);
-            for action in control::plan(&family, &self.domain, Timestamp::now()) {
+            let now = Timestamp::now();
+            for action in control::plan(&family, &self.domain, now) {
                 self.act(&family_key, action).await;
             }
+            match family.next_deadline(now) {
+                Some(deadline) => self.deadlines.insert(family_key.clone(), deadline),
+                None => self.deadlines.remove(&family_key),
+            };
             self.publish(family_key, &family);
         }
     }
@@ -319,6 +335,17 @@ impl Controller {
         }
         let all: Vec<HostRoute> = self.hosts.values().flatten().cloned().collect();
         self.hands.gateway.set_routes(&all);
+    }
+}
+
+/// Waits until `deadline`; for ever if there is none.
+async fn until(deadline: Option<Timestamp>) {
+    match deadline {
+        Some(deadline) => {
+            let left = Timestamp::now().duration_until(deadline);
+            tokio::time::sleep(Duration::try_from(left).unwrap_or_default()).await;
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::scale::{self, Decision, Input};
+use control::scale::{self, Autoscaler, Decision, Input};
 use control::{ImageState, InstanceFailure, RevisionObservation};
 use gateway::Failure as Refusal;
 use image::{Image, RootImage};
@@ -44,6 +44,7 @@ pub(super) struct Actor {
     workload: Arc<Workload>,
     hands: Hands,
     fleet: Fleet,
+    autoscaler: Autoscaler,
     image: Option<(Image, RootImage)>,
     image_task: Option<ImageTask>,
     image_failure: Option<InstanceFailure>,
@@ -76,6 +77,7 @@ impl Actor {
             workload,
             hands,
             fleet: Fleet::default(),
+            autoscaler: Autoscaler::default(),
             image: None,
             image_task: None,
             image_failure: None,
@@ -215,7 +217,7 @@ impl Actor {
     fn decide(&mut self, now: Timestamp) -> Decision {
         let census = self.fleet.census();
         let stats = self.hands.gateway.stats(&self.workload.key);
-        scale::decide(
+        self.autoscaler.decide(
             &Input {
                 ready: census.ready,
                 starting: census.starting,
