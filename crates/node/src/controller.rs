@@ -148,10 +148,12 @@ impl Controller {
     }
 
     fn mark_overdue(&mut self, now: Timestamp) {
-        let overdue = self
-            .deadlines
-            .extract_if(.., |_, deadline| *deadline <= now);
-        self.dirty.extend(overdue.map(|(family, _)| family));
+        for (family, deadline) in &self.deadlines {
+            if *deadline <= now {
+                self.dirty.insert(family.clone());
+            }
+        }
+        self.deadlines.retain(|_, deadline| *deadline > now);
     }
 
     fn mark_revision(&mut self, revision: &RevisionKey) {
