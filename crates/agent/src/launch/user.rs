@@ -200,4 +200,11 @@ mod tests {
         );
         assert!(lookup("broken", PASSWD, GROUP).is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_file_of_an_image_makes_the_lookup_panic(spec: String, passwd in "[a-c0-9:,\n]*", group in "[a-c0-9:,\n]*") {
+            let _ = lookup(&spec, &passwd, &group);
+        }
+    }
 }

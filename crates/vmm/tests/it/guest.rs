@@ -36,8 +36,51 @@ pub(crate) struct Running {
 
 /// Where a machine lives. Goes with it.
 pub(crate) struct Place {
+    name: String,
     namespace: PathBuf,
+    network: NetNs,
     pub(crate) run_dir: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("vmm-it-{}-{count}", std::process::id());
+        let namespace = Path::new("/run/netns").join(&name);
+        let network = NetNs::create(&namespace).unwrap();
+        let run_dir = tempfile::tempdir().unwrap();
+        Place {
+            name,
+            namespace,
+            network,
+            run_dir,
+        }
+    }
+
+    /// A machine for this place, with a tap of its own.
+    pub(crate) fn config(&self) -> MachineConfig {
+        let tap = self.network.enter(|| {
+            let tap = sys::tap::create("tap0", false).unwrap();
+            sys::link::set_mac("tap0", HOST_MAC).unwrap();
+            sys::link::add_address("tap0", HOST, PREFIX).unwrap();
+            sys::link::set_up("tap0").unwrap();
+            sys::link::add_neighbour("tap0", GUEST, GUEST_MAC).unwrap();
+            tap
+        });
+        MachineConfig {
+            name: self.name.clone(),
+            run_dir: self.run_dir.path().to_owned(),
+            kernel: kernel(),
+            vcpus: 1,
+            memory_mib: 192,
+            root: root::image().to_owned(),
+            tap: tap.unwrap().fd,
+            accel: Accel::Tcg,
+            uid_gid: None,
+            extra_cmdline: String::new(),
+        }
+    }
 }
 
 impl Drop for Place {
@@ -59,43 +102,14 @@ pub(crate) async fn boot() -> Guest {
 }
 
 pub(crate) async fn boot_with(change: impl FnOnce(&mut MachineConfig)) -> Guest {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("vmm-it-{}-{count}", std::process::id());
-    let namespace = Path::new("/run/netns").join(&name);
-    let network = NetNs::create(&namespace).unwrap();
-    let place = Place {
-        namespace,
-        run_dir: tempfile::tempdir().unwrap(),
-    };
-    let tap = network
-        .enter(|| {
-            let tap = sys::tap::create("tap0", false).unwrap();
-            sys::link::set_mac("tap0", HOST_MAC).unwrap();
-            sys::link::add_address("tap0", HOST, PREFIX).unwrap();
-            sys::link::set_up("tap0").unwrap();
-            sys::link::add_neighbour("tap0", GUEST, GUEST_MAC).unwrap();
-            tap
-        })
-        .unwrap();
-    let socket = network
+    let place = Place::new();
+    let mut config = place.config();
+    change(&mut config);
+    let socket = place
+        .network
         .tcp_listen(SocketAddrV4::new(HOST, HOST_PORT))
         .unwrap();
     let listener = Listener::new(socket).unwrap();
-
-    let mut config = MachineConfig {
-        name,
-        run_dir: place.run_dir.path().to_owned(),
-        kernel: kernel(),
-        vcpus: 1,
-        memory_mib: 192,
-        root: root::image().to_owned(),
-        tap: tap.fd,
-        accel: Accel::Tcg,
-        uid_gid: None,
-        extra_cmdline: String::new(),
-    };
-    change(&mut config);
     let machine = Qemu::find(None).unwrap().boot(config).await.unwrap();
     match listener.accept(PATIENCE).await {
         Ok(session) => Guest {

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use vmm::agent::Event;
 use vmm::agent::protocol::Exited;
+use vmm::qemu::Qemu;
+use vmm::{Hypervisor as _, MachineConfig};
 
-use crate::guest::{PATIENCE, boot, boot_with, code, script, signal};
+use crate::guest::{PATIENCE, Place, boot, boot_with, code, script, signal};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -129,11 +131,15 @@ async fn a_paused_guest_is_silent_until_it_is_resumed() {
 #[tokio::test]
 async fn a_hypervisor_without_privileges_runs_a_machine() {
     // The ids of nobody and nogroup.
-    let mut guest = boot_with(|config| config.uid_gid = Some((65534, 65534)))
-        .await
-        .start(script("sleep 3600"))
-        .await
-        .unwrap();
+    let mut guest = boot_with(|config| {
+        config.uid_gid = Some((65534, 65534));
+        config.vcpus = 2;
+    })
+    .await
+    .start(script("echo processors $(nproc); sleep 3600"))
+    .await
+    .unwrap();
+    guest.wait_for("processors 2\n").await;
     let pid = guest.machine.process().pid;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let ids = |key: &str| {
@@ -148,4 +154,36 @@ async fn a_hypervisor_without_privileges_runs_a_machine() {
     assert_eq!(ids("CapEff:"), "0000000000000000");
     assert_eq!(ids("Seccomp:"), "2");
     guest.machine.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_image_that_cannot_be_mounted_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root.squashfs");
+    std::fs::write(&root, vec![0; 1 << 20]).unwrap();
+    let guest = boot_with(|config| config.root = root).await;
+    let Err(error) = guest.start(script("true")).await else {
+        panic!("it was started");
+    };
+    assert_eq!(
+        error.to_string(),
+        r#"root: cannot mount squashfs on "/image": Invalid argument"#
+    );
+}
+
+#[tokio::test]
+async fn a_kernel_that_panics_ends_the_machine_and_its_last_words_are_kept() {
+    let place = Place::new();
+    let config = MachineConfig {
+        extra_cmdline: "rdinit=/no/such/init".into(),
+        ..place.config()
+    };
+    let mut machine = Qemu::find(None).unwrap().boot(config).await.unwrap();
+    let exit = tokio::time::timeout(PATIENCE, machine.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(exit.console_tail.contains("Kernel panic"), "{exit:?}");
+    let log = std::fs::read_to_string(place.run_dir.path().join("console.log")).unwrap();
+    assert!(log.contains("Kernel panic"), "{log}");
 }

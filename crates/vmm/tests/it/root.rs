@@ -6,29 +6,23 @@ use std::sync::OnceLock;
 
 use image::flatten::{Layer, Limits, flatten};
 use tar::{Builder, EntryType, Header};
+use tempfile::NamedTempFile;
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nstaff:x:50:app\napps:x:1001:\n";
 
-/// The squashfs file, made once.
+/// The squashfs file, made once. Whoever makes it at the same time makes the same.
 pub(crate) fn image() -> &'static Path {
     static IMAGE: OnceLock<PathBuf> = OnceLock::new();
     IMAGE.get_or_init(|| {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))
-            .unwrap()
-            .keep();
-        let layer = folder.join("layer.tar");
-        write_layer(&layer);
-        let root = folder.join("root.squashfs");
-        flatten(
-            &[Layer {
-                path: layer,
-                name: "test".into(),
-            }],
-            &root,
-            &Limits::default(),
-        )
-        .unwrap();
+        let layer = NamedTempFile::new().unwrap();
+        write_layer(layer.path());
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guest.squashfs");
+        let layer = Layer {
+            path: layer.path().to_owned(),
+            name: "test".into(),
+        };
+        flatten(&[layer], &root, &Limits::default()).unwrap();
         root
     })
 }
