@@ -38,6 +38,8 @@ pub(crate) struct Controller {
     domain: Domain,
     hands: Hands,
     running: HashMap<RevisionKey, Running>,
+    /// Runners of deleted revisions that have not left the gateway yet.
+    retiring: HashMap<RevisionKey, CancellationToken>,
     /// Names of the revisions of each configuration.
     revisions: BTreeMap<FamilyKey, BTreeSet<String>>,
     /// Hosts of each route, as last published.
@@ -54,6 +56,7 @@ impl Controller {
             domain,
             hands,
             running: HashMap::new(),
+            retiring: HashMap::new(),
             revisions: BTreeMap::new(),
             hosts: BTreeMap::new(),
             dirty: BTreeSet::new(),
@@ -116,6 +119,20 @@ impl Controller {
                 self.mark(&object);
             }
         }
+        // What was deleted unseen.
+        self.dirty.extend(self.hosts.keys().cloned());
+        let gone: Vec<RevisionKey> = self
+            .running
+            .keys()
+            .filter(|it| {
+                key(&REVISIONS, &it.namespace, &it.name)
+                    .is_none_or(|key| self.store.get(&key).is_none())
+            })
+            .cloned()
+            .collect();
+        for revision in gone {
+            self.retire(&revision);
+        }
         Ok(watch)
     }
 
@@ -173,10 +190,14 @@ impl Controller {
         {
             names.remove(key.name());
         }
-        if let Some(Running::Runner(runner)) = self
-            .running
-            .remove(&RevisionKey::new(key.namespace(), key.name()))
-        {
+        self.retire(&RevisionKey::new(key.namespace(), key.name()));
+    }
+
+    fn retire(&mut self, revision: &RevisionKey) {
+        self.retiring
+            .retain(|_, withdrawn| !withdrawn.is_cancelled());
+        if let Some(Running::Runner(runner)) = self.running.remove(revision) {
+            self.retiring.insert(revision.clone(), runner.withdrawn());
             tokio::spawn(runner.retire());
         }
     }
@@ -193,10 +214,13 @@ impl Controller {
             let mut family = self.family(&family_key);
             self.run_revisions(&mut family);
             let now = Timestamp::now();
+            let mut refused = false;
             for action in control::plan(&family, &self.domain, now) {
-                self.act(&family_key, action).await;
+                refused |= !self.act(&family_key, action).await;
             }
-            match family.next_deadline(now) {
+            let retry = refused.then(|| now.checked_add(RETRY).unwrap_or(now));
+            let deadline = [retry, family.next_deadline(now)];
+            match deadline.into_iter().flatten().min() {
                 Some(deadline) => self.deadlines.insert(family_key.clone(), deadline),
                 None => self.deadlines.remove(&family_key),
             };
@@ -235,11 +259,12 @@ impl Controller {
         let routed = routed(family, &self.domain);
         for (name, revision) in &family.revisions {
             let key = RevisionKey::new(revision.metadata.namespace.as_str(), name.as_str());
-            let hands = &self.hands;
+            let (hands, retiring) = (&self.hands, &self.retiring);
+            let predecessor = retiring.get(&key).cloned();
             let running = self
                 .running
                 .entry(key)
-                .or_insert_with(|| start(revision, hands));
+                .or_insert_with(|| start(revision, hands, predecessor));
             let observation = match running {
                 Running::Runner(runner) => {
                     runner.tell(Command::Routed(routed.contains(name)));
@@ -257,7 +282,8 @@ impl Controller {
         }
     }
 
-    async fn act(&mut self, family: &FamilyKey, action: Action) {
+    /// Whether it was done, or is seen to by somebody who was faster.
+    async fn act(&self, family: &FamilyKey, action: Action) -> bool {
         let written = match &action {
             Action::Create(object) => self.write(object, Write::Create).await,
             Action::Update(object) => self.write(object, Write::Update).await,
@@ -276,18 +302,20 @@ impl Controller {
             },
         };
         match written {
-            Ok(()) => {}
+            Ok(()) => true,
             // Somebody else was faster; its event brings the family here again.
             Err(
                 reason @ (StoreError::AlreadyExists(_)
                 | StoreError::NotFound(_)
                 | StoreError::Modified { .. }
                 | StoreError::Precondition { .. }),
-            ) => debug!(error = %reason, "overtaken"),
+            ) => {
+                debug!(error = %reason, "overtaken");
+                true
+            }
             Err(reason) => {
                 error!(error = %reason, namespace = family.0, name = family.1, "cannot write to the store");
-                tokio::time::sleep(RETRY).await;
-                self.dirty.insert(family.clone());
+                false
             }
         }
     }
@@ -372,9 +400,9 @@ fn routed(family: &Family, domain: &Domain) -> BTreeSet<String> {
         .collect()
 }
 
-fn start(revision: &Revision, hands: &Hands) -> Running {
+fn start(revision: &Revision, hands: &Hands, predecessor: Option<CancellationToken>) -> Running {
     match Workload::of(revision) {
-        Ok(workload) => Running::Runner(Runner::spawn(workload, hands.clone())),
+        Ok(workload) => Running::Runner(Runner::spawn(workload, hands.clone(), predecessor)),
         Err(reason) => {
             let message = crate::chain(&reason);
             warn!(revision = %revision.metadata.name, %message, "cannot be run");

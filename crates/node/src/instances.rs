@@ -59,13 +59,17 @@ impl Instances {
         logs
     }
 
-    /// Forgets a revision that was deleted; returns the logs of its ended instances.
-    pub(crate) fn forget(&self, revision: &RevisionKey) -> Vec<PathBuf> {
+    /// Forgets which instances of a revision ended, and returns their names.
+    pub(crate) fn take_ended(&self, revision: &RevisionKey) -> VecDeque<String> {
+        self.register().ended.remove(revision).unwrap_or_default()
+    }
+
+    /// Takes instances out, whatever became of them; returns their logs.
+    pub(crate) fn remove(&self, names: impl IntoIterator<Item = String>) -> Vec<PathBuf> {
         let register = &mut *self.register();
-        let ended = register.ended.remove(revision).unwrap_or_default();
-        ended
-            .iter()
-            .filter_map(|name| register.by_name.remove(name))
+        names
+            .into_iter()
+            .filter_map(|name| register.by_name.remove(&name))
             .map(|instance| instance.handle.log_path())
             .collect()
     }

@@ -167,6 +167,7 @@ impl Node {
             std::time::SystemTime::now(),
         )
         .map_err(Error::Auth)?;
+        let tls = pki.server_config().map_err(Error::Auth)?;
         let images = Images::new(
             image::Store::open(&under("images")).map_err(Error::Images)?,
             image::registry::Client::new(
@@ -221,7 +222,6 @@ impl Node {
             shutdown: stop_servers.clone(),
         })
         .merge(pods::router(instances));
-        let tls = pki.server_config().map_err(Error::Auth)?;
         let servers = vec![
             tokio::spawn({
                 let stop = stop_servers.clone();

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use sandbox::{Handle, State};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
 use super::fleet::Fleet;
@@ -60,6 +61,8 @@ pub(super) struct Actor {
     state_sender: mpsc::UnboundedSender<(String, State)>,
     states: mpsc::UnboundedReceiver<(String, State)>,
     publish: watch::Sender<RevisionObservation>,
+    /// Dropped when the gateway knows nothing of this runner any more.
+    withdrawn: DropGuard,
 }
 
 impl Actor {
@@ -67,10 +70,8 @@ impl Actor {
         workload: Arc<Workload>,
         hands: Hands,
         publish: watch::Sender<RevisionObservation>,
+        withdrawn: DropGuard,
     ) -> Self {
-        hands
-            .gateway
-            .upsert_revision(&workload.key, workload.gateway);
         let (state_sender, states) = mpsc::unbounded_channel();
         Self {
             ever_ready: workload.proven,
@@ -91,10 +92,23 @@ impl Actor {
             state_sender,
             states,
             publish,
+            withdrawn,
         }
     }
 
-    pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
+    /// Runs until the sender of commands is gone. A revision that was deleted and made anew has a predecessor of the same name,
+    /// which must have left the gateway before.
+    pub(super) async fn run(
+        mut self,
+        mut inbox: mpsc::UnboundedReceiver<Command>,
+        predecessor: Option<CancellationToken>,
+    ) {
+        if let Some(predecessor) = predecessor {
+            predecessor.cancelled().await;
+        }
+        self.hands
+            .gateway
+            .upsert_revision(&self.workload.key, self.workload.gateway);
         self.fetch_image();
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -103,7 +117,7 @@ impl Actor {
             let event = tokio::select! {
                 command = inbox.recv() => Event::Command(command),
                 Some((id, state)) = self.states.recv() => Event::Instance(id, state),
-                image = arrival(&mut self.image_task) => Event::Image(Box::new(image)),
+                image = arrival(&mut self.image_task, &self.workload) => Event::Image(Box::new(image)),
                 _ = ticks.tick(), if watched => Event::Tick,
             };
             match event {
@@ -113,6 +127,10 @@ impl Actor {
                 Event::Instance(id, state) => self.instance_changed(&id, &state),
                 Event::Image(result) => self.image_arrived(*result),
                 Event::Tick => {}
+            }
+            // A demand can be told late, when it has been met.
+            if self.fleet.census().ready > 0 {
+                self.demand = false;
             }
             self.act(Timestamp::now());
             self.publish();
@@ -168,7 +186,6 @@ impl Actor {
                 self.failure = None;
                 self.failures_in_a_row = 0;
                 self.last_failure_at = None;
-                self.demand = false;
             }
             State::Failed(failure) => {
                 warn!(instance = id, reason = failure.reason.name(), message = %failure.message, "instance failed");
@@ -201,7 +218,8 @@ impl Actor {
     fn failed(&mut self, failure: InstanceFailure) {
         self.failures_in_a_row += 1;
         self.last_failure_at = Some(Timestamp::now());
-        if self.fleet.census() == super::fleet::Census::default() {
+        let census = self.fleet.census();
+        if census == super::fleet::Census::default() {
             let refusal = Refusal {
                 reason: failure.reason.clone(),
                 message: failure.message.clone(),
@@ -211,7 +229,10 @@ impl Actor {
                 .set_failure(&self.workload.key, Some(refusal));
             self.demand = false;
         }
-        self.failure = Some(failure);
+        // One of several that failed does not speak for the others.
+        if census.ready == 0 {
+            self.failure = Some(failure);
+        }
     }
 
     fn decide(&mut self, now: Timestamp) -> Decision {
@@ -251,6 +272,14 @@ impl Actor {
             }
         } else if self.desired < present {
             self.stop_some((present - self.desired) as usize);
+        }
+        // A registry may have been away for a moment only; the status should not say so for ever.
+        let missing = self.image.is_none() && self.image_task.is_none();
+        if missing
+            && self.routed
+            && scale::may_retry(self.failures_in_a_row, self.last_failure_at, now)
+        {
+            self.fetch_image();
         }
     }
 
@@ -351,29 +380,39 @@ impl Actor {
         if let Some(task) = self.image_task.take() {
             task.abort();
         }
-        let leaving = self.fleet.take_out(usize::MAX);
-        self.hands
-            .gateway
-            .set_endpoints(&self.workload.key, Vec::new());
+        let Hands {
+            gateway, instances, ..
+        } = self.hands;
+        let key = &self.workload.key;
         let deadline = Instant::now() + DRAIN;
-        for handle in leaving {
-            let drained = self.hands.gateway.drained(&self.workload.key, handle.id());
-            let _ = tokio::time::timeout_at(deadline, drained).await;
-            handle.stop(STOP_GRACE);
-            handle.stopped().await;
-        }
-        self.hands.gateway.remove_revision(&self.workload.key);
-        remove_logs(self.hands.instances.forget(&self.workload.key));
+        let members = self.fleet.into_members();
+        // The gateway forgets its endpoints with the revision, so they are asked for first.
+        let ends: Vec<_> = members
+            .iter()
+            .map(|handle| {
+                let drained = gateway.drained(key, handle.id());
+                async move {
+                    let _ = tokio::time::timeout_at(deadline, drained).await;
+                    handle.stop(STOP_GRACE);
+                    handle.stopped().await;
+                }
+            })
+            .collect();
+        gateway.remove_revision(key);
+        let ended = instances.take_ended(key);
+        drop(self.withdrawn);
+        futures_util::future::join_all(ends).await;
+        let live = members.iter().map(|handle| handle.id().to_owned());
+        remove_logs(instances.remove(live.chain(ended)));
     }
 }
 
 /// The image, once its task is done; never if there is no task.
-async fn arrival(task: &mut Option<ImageTask>) -> Fetched {
+async fn arrival(task: &mut Option<ImageTask>, workload: &Workload) -> Fetched {
     match task {
-        Some(running) => match running.await {
-            Ok(result) => result,
-            Err(_) => std::future::pending().await,
-        },
+        Some(running) => running
+            .await
+            .unwrap_or_else(|_| Err(images::Error::Stopped(workload.image.clone()))),
         None => std::future::pending().await,
     }
 }

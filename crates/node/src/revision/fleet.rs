@@ -63,6 +63,11 @@ impl Fleet {
         self.members.is_empty()
     }
 
+    /// All of them, also those that are leaving.
+    pub(super) fn into_members(self) -> Vec<Handle> {
+        self.members.into_values().map(|it| it.handle).collect()
+    }
+
     /// Takes `count` instances out of service: those that are not ready yet first, then the newest names.
     pub(super) fn take_out(&mut self, count: usize) -> Vec<Handle> {
         let mut candidates: Vec<&mut Member> = self

@@ -17,6 +17,7 @@ use gateway::{Gateway, RevisionKey};
 use sandbox::Sandbox;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::images::Images;
 use crate::instances::Instances;
@@ -47,19 +48,27 @@ pub(crate) struct Runner {
     commands: mpsc::UnboundedSender<Command>,
     observed: watch::Receiver<RevisionObservation>,
     task: JoinHandle<()>,
+    withdrawn: CancellationToken,
 }
 
 impl Runner {
-    /// Starts the actor of a revision.
-    pub(crate) fn spawn(workload: Workload, hands: Hands) -> Self {
+    /// Starts the actor of a revision, which begins when its predecessor of the same name is [withdrawn](Self::withdrawn).
+    pub(crate) fn spawn(
+        workload: Workload,
+        hands: Hands,
+        predecessor: Option<CancellationToken>,
+    ) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (publish, observed) = watch::channel(RevisionObservation::default());
-        let actor = actor::Actor::new(Arc::new(workload), hands, publish);
-        let task = tokio::spawn(actor.run(inbox));
+        let withdrawn = CancellationToken::new();
+        let guard = withdrawn.clone().drop_guard();
+        let actor = actor::Actor::new(Arc::new(workload), hands, publish, guard);
+        let task = tokio::spawn(actor.run(inbox, predecessor));
         Self {
             commands,
             observed,
             task,
+            withdrawn,
         }
     }
 
@@ -70,6 +79,11 @@ impl Runner {
 
     pub(crate) fn observation(&self) -> RevisionObservation {
         self.observed.borrow().clone()
+    }
+
+    /// Cancelled when this runner has left the gateway, though its instances may still finish their requests.
+    pub(crate) fn withdrawn(&self) -> CancellationToken {
+        self.withdrawn.clone()
     }
 
     /// Stops all instances and waits until they are gone.
