@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
+use futures_util::StreamExt;
 use hdrhistogram::Histogram;
 use image::Store;
 use serde_json::{Value, json};
@@ -22,6 +23,9 @@ const NAMESPACE: &str = "default";
 const MANIFEST: &str = include_str!("../../../../configs/knative_workloads/helloworld.yaml");
 const READY: Duration = Duration::from_secs(180);
 const CALL: Duration = Duration::from_secs(120);
+const CLEAN: Duration = Duration::from_secs(10);
+/// Instances cannot be watched, so they are looked at this often while they end.
+const LOOK: Duration = Duration::from_millis(50);
 
 pub(crate) async fn run(global: &Global, args: &Quickstart) -> Outcome {
     host::require_root()?;
@@ -44,8 +48,18 @@ pub(crate) async fn run(global: &Global, args: &Quickstart) -> Outcome {
         (Ipv4Addr::LOCALHOST, 0)
     };
     let node = up::start(global, &args.node, SocketAddr::from(api_address)).await?;
-    let outcome = show(global, args, &node).await;
+    let outcome = tokio::select! {
+        outcome = show(global, args, &node) => outcome,
+        signalled = up::wait_for_signal() => {
+            signalled.and_then(|()| Err(anyhow!("stopped before the end").into()))
+        }
+    };
     if let Err(failure) = outcome {
+        step("clean", "removing the service and stopping the node");
+        // The failure itself matters more than one of the cleaning; the next run removes what is left.
+        if let Ok(api) = Api::new(node.api_url(), &global.data_dir) {
+            let _ = tokio::time::timeout(CLEAN, undeploy(&api)).await;
+        }
         node.shutdown(Duration::from_secs(5)).await;
         return Err(failure);
     }
@@ -89,18 +103,42 @@ async fn show(global: &Global, args: &Quickstart, node: &node::Node) -> Outcome 
 pub(super) async fn undeploy(api: &Api) -> Outcome {
     api.delete(Kind::Service, NAMESPACE, NAME).await?;
     let selector = format!("serving.knative.dev/service%3D{NAME}");
-    while !api
+    let revisions = api
         .list(Kind::Revision, Some(NAMESPACE), Some(&selector))
+        .await?;
+    for revision in revisions {
+        wait_gone(api, Kind::Revision, &text(&revision, "/metadata/name")).await?;
+    }
+    while !api
+        .list(Kind::Instance, Some(NAMESPACE), Some(&selector))
         .await?
         .is_empty()
     {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(LOOK).await;
     }
     Ok(())
 }
 
+async fn wait_gone(api: &Api, kind: Kind, name: &str) -> Outcome {
+    loop {
+        // The watch is open before the look, so that a deletion between them is not missed.
+        let mut changes = api.watch(kind, NAMESPACE, name).await?;
+        if api.find(kind, NAMESPACE, name).await?.is_none() {
+            return Ok(());
+        }
+        while let Some(change) = changes.next().await {
+            change?;
+        }
+    }
+}
+
 /// Applies the manifest with an initial scale of zero, so that the first request is a cold start.
+///
+/// What a run that was broken off left is removed first: it may be warm, or have failed.
 pub(super) async fn deploy(api: &Api) -> Outcome<Value> {
+    if api.find(Kind::Service, NAMESPACE, NAME).await?.is_some() {
+        undeploy(api).await?;
+    }
     let mut manifest: Value = serde_yaml_ng::from_str(MANIFEST).context("the built-in manifest")?;
     manifest["metadata"]["name"] = json!(NAME);
     manifest["spec"]["template"]["metadata"] = json!({"annotations": {
