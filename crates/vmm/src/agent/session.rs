@@ -40,7 +40,7 @@ impl Listener {
 
     /// Waits until the agent has connected and presented itself.
     ///
-    /// This uses up the listener: the first to connect is the agent, before anything else runs in the guest,
+    /// This uses up the listener: the first to say anything is the agent, before anything else runs in the guest,
     /// and nobody after it is let in.
     pub async fn accept(self, within: Duration) -> Result<Session, Error> {
         timeout(within, self.hello())
@@ -52,10 +52,18 @@ impl Listener {
     }
 
     async fn hello(self) -> Result<Session, Error> {
-        let (mut stream, _) = self.socket.accept().await.map_err(Error::Listen)?;
-        stream.set_nodelay(true).map_err(Error::Io)?;
-        let mut incoming = Incoming::new();
-        match incoming.next(&mut stream).await? {
+        let (stream, incoming, first) = loop {
+            let (mut stream, _) = self.socket.accept().await.map_err(Error::Listen)?;
+            stream.set_nodelay(true).map_err(Error::Io)?;
+            let mut incoming = Incoming::new();
+            match incoming.next(&mut stream).await {
+                // An agent that is slow, on a busy host, gives up a dial that was on its way and dials anew: what it
+                // gave up may have arrived all the same.
+                Ok(Received::End) | Err(Error::Io(_)) => {}
+                first => break (stream, incoming, first?),
+            }
+        };
+        match first {
             Received::Message(ToHost::Hello(hello)) if hello.version == VERSION => Ok(Session {
                 hello,
                 stream,
@@ -66,9 +74,6 @@ impl Listener {
                 host: VERSION,
             }),
             Received::Message(ToHost::Failed(failed)) => Err(failed.into()),
-            Received::End => Err(Error::Closed {
-                before: "said hello",
-            }),
             other => Err(Error::OutOfTurn {
                 got: other.kind(),
                 expected: "hello",
