@@ -1,0 +1,101 @@
+//! What commands say when something is wrong, and how they exit.
+
+use std::net::TcpListener;
+
+use crate::machine::{Machine, said, vhive};
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let output = vhive().arg("frobnicate").output().expect("vhive starts");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn without_a_node_commands_say_how_to_start_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = vhive()
+        .arg("--data-dir")
+        .arg(folder.path())
+        .arg("get")
+        .output()
+        .expect("vhive starts");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said(&output).contains("next: start a node with `vhive up` first"),
+        "{}",
+        said(&output)
+    );
+}
+
+#[test]
+fn without_a_kernel_up_says_how_to_get_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = vhive()
+        .arg("--data-dir")
+        .arg(folder.path())
+        .arg("up")
+        .output()
+        .expect("vhive starts");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said(&output).contains("next: get one: vhive kernel fetch"),
+        "{}",
+        said(&output)
+    );
+}
+
+#[test]
+fn a_taken_port_is_named_with_the_flag_to_change() {
+    let machine = Machine::new();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let output = machine.run(&["up", "--api", "127.0.0.1:0", "--ingress", &address]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = said(&output);
+    assert!(
+        text.contains(&format!("cannot listen on {address} for the ingress"))
+            && text.contains("--ingress"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_damaged_store_is_named_and_left_alone() {
+    let machine = Machine::new();
+    let store = machine.data_dir().join("store.redb");
+    std::fs::write(&store, "this is no database, whatever its name says").expect("a file");
+    let output = machine.run(&["up", "--api", "127.0.0.1:0", "--ingress", "127.0.0.1:0"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("is damaged"), "{}", said(&output));
+    assert_eq!(
+        std::fs::read_to_string(&store).expect("still there"),
+        "this is no database, whatever its name says"
+    );
+}
+
+#[test]
+fn a_second_node_and_bad_requests_are_refused_by_name() {
+    let mut machine = Machine::new();
+    machine.up();
+    let second = machine.run(&["up", "--api", "127.0.0.1:0", "--ingress", "127.0.0.1:0"]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(
+        said(&second).contains("in use by another process"),
+        "{}",
+        said(&second)
+    );
+
+    let unknown = machine.apply("x", "image: a, imagee: b", "");
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(
+        said(&unknown).contains("unknown field \"spec.template.spec.containers[0].imagee\""),
+        "{}",
+        said(&unknown)
+    );
+
+    let absent = machine.run(&["get", "services", "nothing"]);
+    assert_eq!(absent.status.code(), Some(3));
+    let kind = machine.run(&["get", "things"]);
+    assert_eq!(kind.status.code(), Some(2));
+    machine.stop();
+}

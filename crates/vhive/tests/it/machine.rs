@@ -1,0 +1,234 @@
+//! A data directory of its own for each test, and a node on it that is taken down whatever happens.
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The binary under test.
+pub(crate) fn vhive() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vhive"));
+    command
+        .env_remove("VHIVE_DATA_DIR")
+        .env_remove("VHIVE_SERVER")
+        .env("VHIVE_LOG", "info")
+        .stdin(Stdio::null());
+    command
+}
+
+/// A folder with a guest kernel, fetched once for all tests and runs.
+fn kernels() -> &'static Path {
+    static KERNELS: OnceLock<PathBuf> = OnceLock::new();
+    KERNELS.get_or_init(|| {
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("data");
+        let listed = vhive()
+            .arg("--data-dir")
+            .arg(&cache)
+            .args(["kernel", "ls"])
+            .output()
+            .expect("vhive starts");
+        if String::from_utf8_lossy(&listed.stdout).lines().count() < 2 {
+            let fetched = vhive()
+                .arg("--data-dir")
+                .arg(&cache)
+                .args(["kernel", "fetch"])
+                .output()
+                .expect("vhive starts");
+            assert!(
+                fetched.status.success(),
+                "no guest kernel: {}",
+                said(&fetched)
+            );
+        }
+        cache.join("kernels")
+    })
+}
+
+/// All that a command printed.
+pub(crate) fn said(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// A machine's worth of vhive: a data directory, ports, and perhaps a running node.
+pub(crate) struct Machine {
+    pub(crate) folder: TempDir,
+    pub(crate) api: u16,
+    pub(crate) ingress: u16,
+    node: Option<Child>,
+}
+
+impl Machine {
+    /// An empty data directory, but for a guest kernel.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let machine = Self {
+            folder,
+            api: free_port(),
+            ingress: free_port(),
+            node: None,
+        };
+        std::fs::create_dir_all(machine.data_dir()).expect("a data directory");
+        symlink(kernels(), machine.data_dir().join("kernels")).expect("a link to the kernels");
+        machine
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Starts the node and waits until it listens.
+    pub(crate) fn up(&mut self) {
+        let mut node = vhive()
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .args(["up", "--api", &format!("127.0.0.1:{}", self.api)])
+            .args([
+                "--ingress",
+                &format!("127.0.0.1:{}", self.ingress),
+                "--net-pool-size",
+                "2",
+            ])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("vhive starts");
+        let mut lines = BufReader::new(node.stderr.take().expect("piped")).lines();
+        let mut seen = Vec::new();
+        let listens = lines.by_ref().map_while(Result::ok).any(|line| {
+            seen.push(line.clone());
+            line.starts_with("the API listens on")
+        });
+        assert!(
+            listens,
+            "the node did not start; root, QEMU (apt-get install qemu-system-x86) and a kernel are needed:\n{}",
+            seen.join("\n")
+        );
+        // Read on, so that the node never waits for its log to be taken.
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        self.node = Some(node);
+    }
+
+    /// Kills the node without giving it time for anything.
+    pub(crate) fn kill(&mut self) {
+        let mut node = self.node.take().expect("a running node");
+        node.kill().expect("the node is killed");
+        node.wait().expect("the node is reaped");
+    }
+
+    /// Asks the node to stop, as ctrl-c does, and waits until it has.
+    pub(crate) fn stop(&mut self) {
+        let Some(mut node) = self.node.take() else {
+            return;
+        };
+        let pid = node.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(
+            told.is_ok_and(|status| status.success()),
+            "the node was gone already"
+        );
+        assert!(
+            node.wait().expect("the node is reaped").success(),
+            "the node did not stop cleanly"
+        );
+    }
+
+    /// Runs a command against this machine.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        vhive()
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .args(["--server", &format!("https://127.0.0.1:{}", self.api)])
+            .args(arguments)
+            .output()
+            .expect("vhive starts")
+    }
+
+    /// Runs a command that must succeed, and returns its standard output.
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(
+            output.status.success(),
+            "vhive {arguments:?}: {}",
+            said(&output)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// An object of the API.
+    pub(crate) fn object(&self, kind: &str, name: &str) -> Value {
+        serde_json::from_str(&self.ok(&["get", kind, name, "-o", "json"])).expect("JSON")
+    }
+
+    /// Makes the image of the sample function.
+    pub(crate) fn build_helloworld(&self) {
+        self.ok(&[
+            "image",
+            "build",
+            "dev.local/helloworld:latest",
+            "--binary",
+            env!("VHIVE_HELLOWORLD"),
+            "--port",
+            "50051",
+        ]);
+    }
+
+    /// Applies a function of one container, given as YAML flow mappings, and returns what became of it.
+    pub(crate) fn apply(&self, name: &str, container: &str, annotations: &str) -> Output {
+        let manifest = self.folder.path().join(format!("{name}.yaml"));
+        let text = format!(
+            "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {{name: {name}}}\nspec:\n  template:\n    metadata: {{annotations: {{{annotations}}}}}\n    spec: {{containers: [{{{container}}}]}}\n"
+        );
+        std::fs::write(&manifest, text).expect("a manifest");
+        self.run(&["apply", "-f", &manifest.to_string_lossy()])
+    }
+
+    /// Namespaces and hypervisors that belong to this machine.
+    pub(crate) fn leftovers(&self) -> Vec<String> {
+        let run = self.data_dir().join("run");
+        let id = sandbox::Config::node_id_for(&run);
+        let namespaces = std::fs::read_dir("/run/netns")
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut left: Vec<String> = namespaces
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .filter(|name| name.starts_with(&format!("vhive-{id}-")))
+            .collect();
+        let marker = run.to_string_lossy().into_owned();
+        for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+            let owner = environment
+                .split(|byte| *byte == 0)
+                .find_map(|pair| pair.strip_prefix(b"VHIVE_INSTANCE="));
+            if owner.is_some_and(|owner| String::from_utf8_lossy(owner).starts_with(&marker)) {
+                left.push(format!("process {}", process.file_name().to_string_lossy()));
+            }
+        }
+        left
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Some(mut node) = self.node.take() {
+            // A failed test: end it in the orderly way, so that nothing of it is left either.
+            let _ = Command::new("kill")
+                .args(["-TERM", &node.id().to_string()])
+                .status();
+            let _ = node.wait();
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("bound").port()
+}

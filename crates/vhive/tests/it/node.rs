@@ -1,0 +1,195 @@
+//! A node with functions that live, fail, and outlive it.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::machine::{Machine, said};
+
+const HELLO: &str = "image: dev.local/helloworld, ports: [{name: h2c, containerPort: 50051}], resources: {limits: {memory: 128Mi}}";
+const AT_ZERO: &str = "autoscaling.knative.dev/initial-scale: '0'";
+
+/// Looks again until it holds; each look is a command of its own, so it needs no pause.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !holds() {
+        assert!(Instant::now() < deadline, "never came: {what}");
+    }
+}
+
+fn ready(service: &Value) -> (String, String) {
+    let conditions = service["status"]["conditions"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let ready = conditions
+        .into_iter()
+        .find(|it| it["type"] == "Ready")
+        .unwrap_or_default();
+    (
+        ready["status"].as_str().unwrap_or_default().to_owned(),
+        ready["message"].as_str().unwrap_or_default().to_owned(),
+    )
+}
+
+#[test]
+fn a_function_lives_from_apply_to_delete() {
+    let mut machine = Machine::new();
+    machine.build_helloworld();
+    machine.up();
+    let applied = machine.apply("hello", HELLO, "autoscaling.knative.dev/window: 6s");
+    assert!(applied.status.success(), "{}", said(&applied));
+    assert_eq!(ready(&machine.object("services", "hello")).0, "True");
+    assert!(
+        machine
+            .ok(&["invoke", "hello", "--data", "Ada"])
+            .starts_with("Hello, Ada!")
+    );
+    assert!(
+        machine
+            .ok(&["invoke", "hello", "--http"])
+            .contains("Hello, World!")
+    );
+    assert!(
+        machine
+            .ok(&["logs", "hello"])
+            .contains("helloworld listens on port 50051")
+    );
+    assert!(machine.ok(&["describe", "hello"]).contains("hello-00001"));
+
+    eventually("scale to zero", || {
+        machine.object("revisions", "hello-00001")["status"]["actualReplicas"] == 0
+    });
+    assert_eq!(
+        ready(&machine.object("services", "hello")).0,
+        "True",
+        "ready at zero"
+    );
+    let woken = machine.run(&["invoke", "hello", "--explain"]);
+    assert!(
+        said(&woken).contains("boot"),
+        "a cold start is explained: {}",
+        said(&woken)
+    );
+
+    machine.ok(&["delete", "hello"]);
+    eventually("all children gone", || {
+        ["configurations", "routes", "revisions"]
+            .iter()
+            .all(|kind| {
+                let list: Value =
+                    serde_json::from_str(&machine.ok(&["get", kind, "-o", "json"])).expect("JSON");
+                list["items"].as_array().is_some_and(Vec::is_empty)
+            })
+    });
+    machine.stop();
+    assert_eq!(machine.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn failing_functions_say_why_and_the_node_stays_well() {
+    let mut machine = Machine::new();
+    machine.build_helloworld();
+    machine.ok(&[
+        "image",
+        "build",
+        "dev.local/box:latest",
+        "--binary",
+        "/bin/busybox",
+        "--entrypoint",
+        "/busybox",
+    ]);
+    machine.up();
+    for (name, container, reason) in [
+        (
+            "missing",
+            "image: dev.local/nothing",
+            "Unable to fetch image",
+        ),
+        (
+            "crash",
+            "image: dev.local/box, args: [sh, -c, 'echo boom; exit 3']",
+            "exited with code 3",
+        ),
+        (
+            "absent",
+            "image: dev.local/box, command: [/no/such/program]",
+            "/no/such/program",
+        ),
+    ] {
+        let applied = machine.apply(name, container, "");
+        assert_eq!(applied.status.code(), Some(1), "{name}: {}", said(&applied));
+        assert!(
+            said(&applied).contains(reason),
+            "{name}: {}",
+            said(&applied)
+        );
+        let (status, message) = ready(&machine.object("services", name));
+        assert_eq!(status, "False", "{name}");
+        assert!(message.contains(reason), "{name}: {message}");
+        let called = machine.run(&["invoke", name]);
+        assert!(
+            said(&called).contains("HTTP 503"),
+            "{name}: {}",
+            said(&called)
+        );
+        assert!(said(&called).contains(reason), "{name}: {}", said(&called));
+    }
+    let applied = machine.apply("well", HELLO, AT_ZERO);
+    assert!(applied.status.success(), "{}", said(&applied));
+    assert!(machine.ok(&["invoke", "well"]).starts_with("Hello, world!"));
+    machine.stop();
+    assert_eq!(machine.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_killed_nodes_successor_takes_its_remains_down_and_carries_on() {
+    let mut machine = Machine::new();
+    machine.build_helloworld();
+    machine.up();
+    for name in ["one", "two"] {
+        let applied = machine.apply(name, HELLO, "");
+        assert!(applied.status.success(), "{}", said(&applied));
+    }
+    machine.kill();
+    assert_ne!(
+        machine.leftovers(),
+        Vec::<String>::new(),
+        "a killed node leaves its namespaces"
+    );
+    machine.up();
+    for name in ["one", "two"] {
+        assert_eq!(ready(&machine.object("services", name)).0, "True", "{name}");
+        assert!(
+            machine.ok(&["invoke", name]).starts_with("Hello, world!"),
+            "{name}"
+        );
+    }
+    machine.stop();
+    assert_eq!(machine.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn ten_functions_answer_when_called_cold_at_the_same_time() {
+    let mut machine = Machine::new();
+    machine.build_helloworld();
+    machine.up();
+    let names: Vec<String> = (0..10).map(|index| format!("f-{index}")).collect();
+    for name in &names {
+        let applied = machine.apply(name, HELLO, AT_ZERO);
+        assert!(applied.status.success(), "{}", said(&applied));
+    }
+    std::thread::scope(|scope| {
+        let machine = &machine;
+        for name in &names {
+            scope.spawn(move || {
+                assert!(
+                    machine.ok(&["invoke", name]).starts_with("Hello, world!"),
+                    "{name}"
+                );
+            });
+        }
+    });
+    machine.stop();
+    assert_eq!(machine.leftovers(), Vec::<String>::new());
+}
