@@ -18,7 +18,8 @@ use crate::exit::{Failure, Outcome};
 use crate::host::{self, checks, packages};
 use crate::output::{self, text};
 
-const NAME: &str = "helloworld";
+/// A name of its own, so that no function of the user is touched.
+const NAME: &str = "quickstart-helloworld";
 const NAMESPACE: &str = "default";
 const MANIFEST: &str = include_str!("../../../../configs/knative_workloads/helloworld.yaml");
 const READY: Duration = Duration::from_secs(180);
