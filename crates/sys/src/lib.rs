@@ -6,3 +6,4 @@ pub mod memfd;
 pub mod netns;
 pub mod process;
 pub mod tap;
+pub mod tsc;
