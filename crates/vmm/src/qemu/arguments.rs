@@ -28,7 +28,8 @@ pub(super) fn args(config: &MachineConfig, cmdline: &str) -> Vec<OsString> {
     let name = config.name.replace(',', ",,");
     let (accel, cpu) = match config.accel {
         Accel::Kvm => ("kvm", "host"),
-        Accel::Tcg => ("tcg,thread=multi", "max"),
+        // Emulated, `rep movsb` is the slowest way to copy; without these the guest uses wider ones.
+        Accel::Tcg => ("tcg,thread=multi", "max,-erms,-fsrm"),
     };
     let options: [(&str, String); 19] = [
         ("-name", format!("{name},debug-threads=on")),
@@ -133,7 +134,7 @@ mod tests {
         let (tcg, kvm) = (args_of(Accel::Tcg), args_of(Accel::Kvm));
         assert_eq!(
             (value(&tcg, "-accel"), value(&tcg, "-cpu")),
-            ("tcg,thread=multi".into(), "max".into())
+            ("tcg,thread=multi".into(), "max,-erms,-fsrm".into())
         );
         assert_eq!(
             (value(&kvm, "-accel"), value(&kvm, "-cpu")),
