@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::machine::{Machine, said, vhive};
+use crate::machine::{ANY_PORT, Machine, said, vhive};
 
 #[test]
 fn wrong_usage_exits_with_2() {
@@ -49,7 +49,7 @@ fn a_taken_port_is_named_with_the_flag_to_change() {
     let machine = Machine::new();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("bound").to_string();
-    let output = machine.run(&["up", "--api", "127.0.0.1:0", "--ingress", &address]);
+    let output = machine.run(&["up", "--api", ANY_PORT, "--ingress", &address]);
     assert_eq!(output.status.code(), Some(1));
     let text = said(&output);
     assert!(
@@ -64,7 +64,7 @@ fn a_damaged_store_is_named_and_left_alone() {
     let machine = Machine::new();
     let store = machine.data_dir().join("store.redb");
     std::fs::write(&store, "this is no database, whatever its name says").expect("a file");
-    let output = machine.run(&["up", "--api", "127.0.0.1:0", "--ingress", "127.0.0.1:0"]);
+    let output = machine.run(&["up", "--api", ANY_PORT, "--ingress", ANY_PORT]);
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("is damaged"), "{}", said(&output));
     assert_eq!(
@@ -77,7 +77,7 @@ fn a_damaged_store_is_named_and_left_alone() {
 fn a_second_node_and_bad_requests_are_refused_by_name() {
     let mut machine = Machine::new();
     machine.up();
-    let second = machine.run(&["up", "--api", "127.0.0.1:0", "--ingress", "127.0.0.1:0"]);
+    let second = machine.run(&["up", "--api", ANY_PORT, "--ingress", ANY_PORT]);
     assert_eq!(second.status.code(), Some(1));
     assert!(
         said(&second).contains("in use by another process"),
@@ -97,5 +97,12 @@ fn a_second_node_and_bad_requests_are_refused_by_name() {
     assert_eq!(absent.status.code(), Some(3));
     let kind = machine.run(&["get", "things"]);
     assert_eq!(kind.status.code(), Some(2));
+    let no_manifest = machine.run(&["apply", "-f", "/no/such/manifest.yaml"]);
+    assert_eq!(no_manifest.status.code(), Some(1));
+    assert!(
+        said(&no_manifest).contains("cannot read /no/such/manifest.yaml"),
+        "{}",
+        said(&no_manifest)
+    );
     machine.stop();
 }

@@ -1,14 +1,18 @@
 //! A data directory of its own for each test, and a node on it that is taken down whatever happens.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// Longer than a node needs to take everything down, draining included.
+const STOP_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The binary under test.
 pub(crate) fn vhive() -> Command {
@@ -26,6 +30,10 @@ fn kernels() -> &'static Path {
     static KERNELS: OnceLock<PathBuf> = OnceLock::new();
     KERNELS.get_or_init(|| {
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("data");
+        std::fs::create_dir_all(&cache).expect("a cache");
+        // Another run of the tests may be about to fetch it too.
+        let lock = File::create(cache.join("lock")).expect("the cache's lock");
+        lock.lock().expect("the cache's lock");
         let listed = vhive()
             .arg("--data-dir")
             .arg(&cache)
@@ -58,11 +66,14 @@ pub(crate) fn said(output: &Output) -> String {
     )
 }
 
+/// The node chooses a free port itself, which nobody can take in between.
+pub(crate) const ANY_PORT: &str = "127.0.0.1:0";
+
 /// A machine's worth of vhive: a data directory, ports, and perhaps a running node.
 pub(crate) struct Machine {
-    pub(crate) folder: TempDir,
-    pub(crate) api: u16,
-    pub(crate) ingress: u16,
+    folder: TempDir,
+    api: String,
+    ingress: String,
     node: Option<Child>,
 }
 
@@ -72,8 +83,8 @@ impl Machine {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let machine = Self {
             folder,
-            api: free_port(),
-            ingress: free_port(),
+            api: ANY_PORT.to_owned(),
+            ingress: ANY_PORT.to_owned(),
             node: None,
         };
         std::fs::create_dir_all(machine.data_dir()).expect("a data directory");
@@ -85,34 +96,40 @@ impl Machine {
         self.folder.path().join("data")
     }
 
-    /// Starts the node and waits until it listens.
+    /// Starts the node and waits until it listens. Its successor listens at the same addresses.
     pub(crate) fn up(&mut self) {
         let mut node = vhive()
             .arg("--data-dir")
             .arg(self.data_dir())
-            .args(["up", "--api", &format!("127.0.0.1:{}", self.api)])
-            .args([
-                "--ingress",
-                &format!("127.0.0.1:{}", self.ingress),
-                "--net-pool-size",
-                "2",
-            ])
+            .args(["up", "--api", &self.api, "--ingress", &self.ingress])
+            .args(["--net-pool-size", "2"])
             .stderr(Stdio::piped())
             .spawn()
             .expect("vhive starts");
         let mut lines = BufReader::new(node.stderr.take().expect("piped")).lines();
         let mut seen = Vec::new();
-        let listens = lines.by_ref().map_while(Result::ok).any(|line| {
-            seen.push(line.clone());
-            line.starts_with("the API listens on")
+        let addresses = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let addresses = line.strip_prefix("the API listens on https://");
+            let addresses = addresses.map(ToOwned::to_owned);
+            seen.push(line);
+            addresses
         });
-        assert!(
-            listens,
-            "the node did not start; root, QEMU (apt-get install qemu-system-x86) and a kernel are needed:\n{}",
-            seen.join("\n")
-        );
-        // Read on, so that the node never waits for its log to be taken.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        let Some(addresses) = addresses else {
+            let _ = node.wait();
+            panic!(
+                "the node did not start; root, QEMU (apt-get install qemu-system-x86) and a kernel are needed:\n{}",
+                seen.join("\n")
+            );
+        };
+        let (api, ingress) = addresses
+            .split_once(", the ingress on ")
+            .expect("two addresses");
+        (self.api, self.ingress) = (api.to_owned(), ingress.to_owned());
+        // Read on, so that the node never waits for its log to be taken. A failed test shows it.
+        std::thread::spawn(move || {
+            let lines = lines.map_while(Result::ok);
+            lines.for_each(|line| eprintln!("node: {line}"));
+        });
         self.node = Some(node);
     }
 
@@ -145,7 +162,7 @@ impl Machine {
         vhive()
             .arg("--data-dir")
             .arg(self.data_dir())
-            .args(["--server", &format!("https://127.0.0.1:{}", self.api)])
+            .args(["--server", &format!("https://{}", self.api)])
             .args(arguments)
             .output()
             .expect("vhive starts")
@@ -177,6 +194,23 @@ impl Machine {
             env!("VHIVE_HELLOWORLD"),
             "--port",
             "50051",
+        ]);
+    }
+
+    /// Makes the image `dev.local/box`, whose program is a shell of many tools.
+    pub(crate) fn build_box(&self) {
+        let busybox = ["/bin/busybox", "/usr/bin/busybox"]
+            .into_iter()
+            .find(|path| Path::new(path).exists())
+            .expect("there is no busybox: apt-get install busybox-static");
+        self.ok(&[
+            "image",
+            "build",
+            "dev.local/box:latest",
+            "--binary",
+            busybox,
+            "--entrypoint",
+            "/busybox",
         ]);
     }
 
@@ -223,12 +257,14 @@ impl Drop for Machine {
             let _ = Command::new("kill")
                 .args(["-TERM", &node.id().to_string()])
                 .status();
-            let _ = node.wait();
+            let told = Instant::now();
+            while matches!(node.try_wait(), Ok(None)) {
+                if told.elapsed() > STOP_DEADLINE {
+                    let _ = node.kill();
+                    let _ = node.wait();
+                }
+                std::thread::yield_now();
+            }
         }
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("bound").port()
 }

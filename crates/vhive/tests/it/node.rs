@@ -90,15 +90,7 @@ fn a_function_lives_from_apply_to_delete() {
 fn failing_functions_say_why_and_the_node_stays_well() {
     let mut machine = Machine::new();
     machine.build_helloworld();
-    machine.ok(&[
-        "image",
-        "build",
-        "dev.local/box:latest",
-        "--binary",
-        "/bin/busybox",
-        "--entrypoint",
-        "/busybox",
-    ]);
+    machine.build_box();
     machine.up();
     for (name, container, reason) in [
         (
@@ -143,6 +135,30 @@ fn failing_functions_say_why_and_the_node_stays_well() {
 }
 
 #[test]
+fn a_function_that_never_listens_is_told_what_to_do() {
+    let mut machine = Machine::new();
+    machine.build_box();
+    machine.up();
+    let silent = "image: dev.local/box, args: [sh, -c, 'echo I am up; sleep 1000']";
+    let applied = machine.apply("silent", silent, "");
+    assert_eq!(applied.status.code(), Some(1), "{}", said(&applied));
+    for part in ["must listen on port 8080", "I am up"] {
+        assert!(said(&applied).contains(part), "{part}: {}", said(&applied));
+    }
+    let revision = machine.object("revisions", "silent-00001");
+    let mut conditions = revision["status"]["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    assert!(
+        conditions.any(|it| it["type"] == "Ready" && it["reason"] == "NeverListened"),
+        "{revision:#}"
+    );
+    machine.stop();
+    assert_eq!(machine.leftovers(), Vec::<String>::new());
+}
+
+#[test]
 fn a_killed_nodes_successor_takes_its_remains_down_and_carries_on() {
     let mut machine = Machine::new();
     machine.build_helloworld();
@@ -152,12 +168,13 @@ fn a_killed_nodes_successor_takes_its_remains_down_and_carries_on() {
         assert!(applied.status.success(), "{}", said(&applied));
     }
     machine.kill();
-    assert_ne!(
-        machine.leftovers(),
-        Vec::<String>::new(),
-        "a killed node leaves its namespaces"
-    );
+    let remains = machine.leftovers();
+    assert!(!remains.is_empty(), "a killed node leaves its namespaces");
     machine.up();
+    let left = machine.leftovers();
+    let process = |it: &&String| it.starts_with("process") && left.contains(it);
+    let survivors: Vec<_> = remains.iter().filter(process).collect();
+    assert!(survivors.is_empty(), "still running: {survivors:?}");
     for name in ["one", "two"] {
         assert_eq!(ready(&machine.object("services", name)).0, "True", "{name}");
         assert!(
