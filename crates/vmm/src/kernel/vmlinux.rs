@@ -75,13 +75,13 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 fn unpack(payload: &[u8]) -> Result<Vec<u8>, Error> {
-    // The build appends the inflated size, 4 bytes, behind the compressed stream.
+    // The build appends the inflated size, 4 bytes, behind the compressed stream; but for gzip, whose own trailer has it.
     let stream = payload
         .get(..payload.len().saturating_sub(4))
         .unwrap_or_default();
     let mut out = Vec::new();
     let result = match payload {
-        [0x1f, 0x8b, ..] => flate2::read::GzDecoder::new(stream)
+        [0x1f, 0x8b, ..] => flate2::read::GzDecoder::new(payload)
             .take(LARGEST)
             .read_to_end(&mut out),
         [0xfd, b'7', b'z', b'X', b'Z', ..] => liblzma::read::XzDecoder::new(stream)
