@@ -24,12 +24,12 @@ use std::time::Duration;
 use apiserver::Store;
 use control::Domain;
 use gateway::Gateway;
-use sandbox::Sandbox;
+use sandbox::{Sandbox, Users};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 use vmm::kernel::Kernel;
 use vmm::qemu::Qemu;
 use vmm::{Accel, Hypervisor};
@@ -45,6 +45,9 @@ use crate::revision::Hands;
 const BOOT_DEADLINE: Duration = Duration::from_secs(120);
 /// An instance's log is set aside at this size; one old file is kept.
 const LOG_MAX_BYTES: u64 = 8 << 20;
+/// User ids that no distribution hands out, to users, services or containers; see systemd's documentation of its ranges.
+const FIRST_HYPERVISOR_USER: u32 = 0x7000_0000;
+const HYPERVISOR_USERS: u32 = 1 << 20;
 /// Requests to the API take milliseconds; watches are ended.
 const API_DRAIN: Duration = Duration::from_secs(2);
 
@@ -187,7 +190,7 @@ impl Node {
                 accel: config.accel,
                 log_max_bytes: LOG_MAX_BYTES,
                 boot_deadline: BOOT_DEADLINE,
-                qemu_user: None,
+                hypervisor_users: hypervisor_users(config.accel),
             },
             Arc::new(qemu) as Arc<dyn Hypervisor>,
             config.kernel,
@@ -296,6 +299,39 @@ fn describe(qemu: &Qemu, accel: Accel, kernel: &Kernel) -> String {
         qemu.version(),
         kernel.release
     )
+}
+
+/// Hypervisors run without privileges; one that needs `/dev/kvm` in the group that may use it. Where only root may, as root.
+fn hypervisor_users(accel: Accel) -> Option<Users> {
+    let group = match accel {
+        Accel::Tcg => None,
+        Accel::Kvm => kvm_group()?,
+    };
+    Some(Users {
+        first: FIRST_HYPERVISOR_USER,
+        count: HYPERVISOR_USERS,
+        group,
+    })
+}
+
+/// The group that a process must be in to use `/dev/kvm`: `Some(None)` if all may, `None` if only root may.
+fn kvm_group() -> Option<Option<u32>> {
+    use std::os::unix::fs::MetadataExt;
+    const ALL: u32 = 0o006;
+    const GROUP: u32 = 0o060;
+    let device = std::fs::metadata("/dev/kvm")
+        .inspect_err(|error| warn!(%error, "cannot look at /dev/kvm"))
+        .ok()?;
+    if device.mode() & ALL == ALL {
+        return Some(None);
+    }
+    if device.mode() & GROUP == GROUP && device.gid() != 0 {
+        return Some(Some(device.gid()));
+    }
+    warn!(
+        "only root may use /dev/kvm, so hypervisors run as root; to change that: chgrp kvm /dev/kvm && chmod 660 /dev/kvm"
+    );
+    None
 }
 
 /// An error with its causes in one line.

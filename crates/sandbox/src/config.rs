@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 use vmm::Accel;
 use vmm::agent::protocol::Process;
 
+use crate::users::Users;
+
 /// The set-up of a node's sandbox.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -24,8 +26,8 @@ pub struct Config {
     pub log_max_bytes: u64,
     /// From the start of an instance until its function's program runs.
     pub boot_deadline: Duration,
-    /// Whom the hypervisor runs as, instead of root.
-    pub qemu_user: Option<(u32, u32)>,
+    /// Whom hypervisors run as, instead of root.
+    pub hypervisor_users: Option<Users>,
 }
 
 impl Config {

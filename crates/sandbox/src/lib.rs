@@ -13,12 +13,14 @@ mod probe;
 mod recovery;
 mod sandbox;
 mod state;
+mod users;
 
 pub use config::{Config, Probe, Spec};
 pub use instance::{Handle, Phase, Record};
 pub use recovery::Recovered;
 pub use sandbox::{Error, Sandbox};
 pub use state::{Exit, Failure, Reason, State};
+pub use users::Users;
 pub use vmm::Accel;
 pub use vmm::agent::protocol::{GuestFile, Process};
 

@@ -140,6 +140,7 @@ pub(super) fn machine_config(
     environment: &Environment,
     spec: &Spec,
     folder: PathBuf,
+    network: u64,
     tap: OwnedFd,
 ) -> MachineConfig {
     MachineConfig {
@@ -151,7 +152,10 @@ pub(super) fn machine_config(
         root: spec.root.clone(),
         tap,
         accel: environment.config.accel,
-        uid_gid: environment.config.qemu_user,
+        uid_gid: environment
+            .config
+            .hypervisor_users
+            .map(|users| users.of(network)),
         extra_cmdline: String::new(),
     }
 }

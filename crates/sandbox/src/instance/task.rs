@@ -131,7 +131,9 @@ impl Task {
                 let machine = match (&self.folder, &mut self.network) {
                     (Some(folder), Some(network)) => network.tap.take().map(|tap| {
                         let folder = folder.path().to_owned();
-                        let machine = steps::machine_config(&environment, &self.spec, folder, tap);
+                        let number = network.number;
+                        let machine =
+                            steps::machine_config(&environment, &self.spec, folder, number, tap);
                         (machine, network.name().to_owned())
                     }),
                     _ => None,

@@ -37,6 +37,8 @@ pub(crate) enum Error {
 #[derive(Debug)]
 pub(crate) struct Network {
     name: String,
+    /// Unique among the networks that this node has made.
+    pub(crate) number: u64,
     pub(crate) namespace: Arc<NetNs>,
     /// For the hypervisor.
     pub(crate) tap: Option<OwnedFd>,
@@ -45,8 +47,8 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Makes a network in the namespace `name`. Blocks for some milliseconds.
-    fn create(name: &str) -> Result<Self, Error> {
+    /// Makes the network `number` in the namespace `name`. Blocks for some milliseconds.
+    fn create(name: &str, number: u64) -> Result<Self, Error> {
         let named = |source| Error::Namespace {
             name: name.to_owned(),
             source,
@@ -55,6 +57,7 @@ impl Network {
         // From here on an early return removes the namespace.
         let mut network = Self {
             name: name.to_owned(),
+            number,
             namespace: Arc::new(namespace),
             tap: None,
             agent: None,

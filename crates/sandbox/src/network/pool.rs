@@ -83,7 +83,7 @@ impl Pool {
     async fn make(&self) -> Result<Network, Error> {
         let number = self.0.next.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}{number}", self.0.prefix);
-        crate::blocking(move || Network::create(&name)).await
+        crate::blocking(move || Network::create(&name, number)).await
     }
 
     async fn refill(self) {

@@ -86,7 +86,7 @@ pub(crate) fn config(folder: &Path) -> Config {
         accel: Accel::Tcg,
         log_max_bytes: 1 << 20,
         boot_deadline: LONG,
-        qemu_user: None,
+        hypervisor_users: None,
     }
 }
 
