@@ -36,15 +36,9 @@ pub(crate) struct Global {
         value_name = "URL"
     )]
     pub(crate) server: String,
-    /// What is logged, e.g. debug or node=debug,gateway=info
-    #[arg(
-        long,
-        global = true,
-        env = "VHIVE_LOG",
-        default_value = "info",
-        value_name = "FILTER"
-    )]
-    pub(crate) log: String,
+    /// What is logged, e.g. debug or node=debug,gateway=info (default: info for `up`, else warn)
+    #[arg(long, global = true, env = "VHIVE_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

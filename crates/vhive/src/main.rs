@@ -25,9 +25,18 @@ fn main() -> ExitCode {
     {
         eprintln!("warning: another TLS provider was installed before");
     }
-    match log_to_stderr(&cli.global.log).and_then(|()| run(cli)) {
+    match log_to_stderr(log_filter(&cli)).and_then(|()| run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    }
+}
+
+/// A node in the foreground tells what it does; every other command speaks for itself.
+fn log_filter(cli: &Cli) -> &str {
+    match (&cli.global.log, &cli.command) {
+        (Some(filter), _) => filter,
+        (None, Command::Up(_)) => "info",
+        (None, _) => "warn",
     }
 }
 
