@@ -2,12 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use super::Error;
 
 const MAGIC: &[u8] = b"!<arch>\n";
 const HEADER: usize = 60;
+/// Bytes of an unpacked package. Kernels with all modules have a tenth; a bomb would have more.
+const LARGEST: u64 = 4 << 30;
 
 /// Unpacks `/boot/vmlinuz-*` and `/lib/modules` of a package into `root`.
 pub(super) fn unpack(package: &Path, root: &Path) -> Result<(), Error> {
@@ -15,7 +17,9 @@ pub(super) fn unpack(package: &Path, root: &Path) -> Result<(), Error> {
         path: package.to_owned(),
         what,
     };
-    let mut file = BufReader::new(File::open(package).map_err(Error::io("open", package))?);
+    let file = File::open(package).map_err(Error::io("open", package))?;
+    let length = file.metadata().map_err(Error::io("read", package))?.len();
+    let mut file = BufReader::new(file);
     let mut magic = [0; MAGIC.len()];
     file.read_exact(&mut magic)
         .map_err(|_| bad("it is empty".to_owned()))?;
@@ -38,6 +42,10 @@ pub(super) fn unpack(package: &Path, root: &Path) -> Result<(), Error> {
             .and_then(|size| size.trim().parse().ok())
             .ok_or_else(|| bad("a header in it is damaged".to_owned()))?;
         if name.starts_with("data.tar") {
+            let start = file.stream_position().map_err(Error::io("read", package))?;
+            if start.saturating_add(size) > length {
+                return Err(bad("it is cut off".to_owned()));
+            }
             let data = file.take(size);
             return match name.as_str() {
                 "data.tar.xz" => extract(liblzma::read::XzDecoder::new(data), root),
@@ -57,19 +65,23 @@ pub(super) fn unpack(package: &Path, root: &Path) -> Result<(), Error> {
 }
 
 fn extract(data: impl Read, root: &Path) -> io::Result<()> {
-    for entry in tar::Archive::new(data).entries()? {
+    for entry in tar::Archive::new(data.take(LARGEST)).entries()? {
         let mut entry = entry?;
-        let path = entry.path()?.into_owned();
-        // Only plain names below the root: a package from elsewhere must not write outside.
-        let path: std::path::PathBuf = path
-            .components()
-            .filter(|part| matches!(part, Component::Normal(_)))
-            .collect();
+        let path = plain(&entry.path()?)?;
         let text = path.to_string_lossy();
         let wanted = text.starts_with("boot/vmlinuz-")
             || text.starts_with("lib/modules/")
             || text.starts_with("usr/lib/modules/");
-        if !wanted || !entry.header().entry_type().is_file() {
+        let kind = entry.header().entry_type();
+        if !wanted || kind.is_dir() {
+            continue;
+        }
+        if !kind.is_file() {
+            // Such as the link `build` to a folder of headers. None is made, so none leads anywhere; where a kernel or
+            // a module is expected there must be a file.
+            if text.starts_with("boot/") || text.contains(".ko") {
+                return Err(refused(&path, "it is no file"));
+            }
             continue;
         }
         let target = root.join(&path);
@@ -79,4 +91,26 @@ fn extract(data: impl Read, root: &Path) -> io::Result<()> {
         io::copy(&mut entry, &mut File::create(&target)?)?;
     }
     Ok(())
+}
+
+/// A path below the root. A package from elsewhere must not write outside, and one that tries is not trusted further.
+fn plain(path: &Path) -> io::Result<PathBuf> {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(part) => plain.push(part),
+            Component::CurDir => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
+                return Err(refused(path, "it leads out of the package"));
+            }
+        }
+    }
+    Ok(plain)
+}
+
+fn refused(path: &Path, why: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("{} is refused: {why}", path.display()),
+    )
 }

@@ -32,6 +32,22 @@ pub enum Error {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// The packages do not hold both.
+    #[error("there is no kernel with its modules in {}; name the kernel's package (linux-image-…-cloud-amd64), on Ubuntu linux-image and linux-modules both", names(.packages))]
+    NoKernelInPackages {
+        /// What was looked into.
+        packages: Vec<PathBuf>,
+    },
+    /// Kernel and modules do not belong together.
+    #[error("the kernel is {kernel}, but the modules under {path} are for {modules:?}; name those of the same release", path = .path.display())]
+    OtherRelease {
+        /// Release of the kernel, as its banner has it.
+        kernel: String,
+        /// The modules' folder.
+        path: PathBuf,
+        /// The first word of a module's `vermagic`.
+        modules: String,
+    },
     /// A module that guests need is not there.
     #[error("the kernel under {path} has no module {module}, which guests need; use the distribution's cloud kernel", path = .path.display())]
     MissingModule {
@@ -39,6 +55,14 @@ pub enum Error {
         path: PathBuf,
         /// The module.
         module: String,
+    },
+    /// A module is damaged.
+    #[error("{path} cannot be read as a kernel module; take the package anew", path = .path.display())]
+    Module {
+        /// The module.
+        path: PathBuf,
+        /// Why.
+        source: object::build::Error,
     },
     /// A file is not a package.
     #[error("{path} is not a Debian package: {what}", path = .path.display())]
@@ -64,6 +88,14 @@ pub enum Error {
         /// What was asked for.
         release: String,
     },
+}
+
+fn names(packages: &[PathBuf]) -> String {
+    let names: Vec<String> = packages
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    names.join(", ")
 }
 
 impl Error {

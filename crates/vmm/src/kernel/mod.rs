@@ -7,11 +7,16 @@ mod command_line;
 mod cpio;
 mod deb;
 mod distribution;
+mod elf;
 mod error;
 mod modules;
+mod release;
+mod store;
+mod strip;
 mod vmlinux;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -68,15 +73,16 @@ pub struct KernelStore {
 }
 
 impl KernelStore {
-    /// Opens the store in `folder`, which is made if there is none.
+    /// Opens the store in `folder`, which is made if there is none. What a killed import left is removed.
     pub fn open(folder: &Path) -> Result<Self, Error> {
         fs::create_dir_all(folder).map_err(Error::io("make", folder))?;
+        store::sweep(folder)?;
         Ok(Self {
             folder: folder.to_owned(),
         })
     }
 
-    /// All kernels, by release.
+    /// All kernels, the oldest release first.
     pub fn list(&self) -> Result<Vec<Kernel>, Error> {
         let mut kernels = Vec::new();
         let entries = fs::read_dir(&self.folder).map_err(Error::io("read", &self.folder))?;
@@ -87,7 +93,7 @@ impl KernelStore {
                 kernels.push(load(&entry.path())?);
             }
         }
-        kernels.sort_by(|left, right| left.release.cmp(&right.release));
+        kernels.sort_by(|left, right| release::compare(&left.release, &right.release));
         Ok(kernels)
     }
 
@@ -103,10 +109,7 @@ impl KernelStore {
 
     /// Takes a kernel in; `progress` hears what is being done. A kernel of the same release is replaced.
     pub fn import(&self, source: Source, progress: &dyn Fn(&str)) -> Result<Kernel, Error> {
-        let work = tempfile::Builder::new()
-            .prefix(".import-")
-            .tempdir_in(&self.folder)
-            .map_err(Error::io("write in", &self.folder))?;
+        let work = store::Work::new(&self.folder)?;
         let files = match source {
             Source::Files { vmlinuz, modules } => Files { vmlinuz, modules },
             Source::Host => Files::on_host(Path::new("/"))?,
@@ -116,30 +119,39 @@ impl KernelStore {
                 unpacked(&packages, work.path(), progress)?
             }
         };
-        let release = files.release()?;
-        progress(&format!("extracting kernel {release}"));
-        let ready = work.path().join("ready");
-        fs::create_dir(&ready).map_err(Error::io("make", &ready))?;
+        progress(&format!(
+            "extracting {}",
+            files
+                .vmlinuz
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+        ));
         let image = fs::read(&files.vmlinuz).map_err(Error::io("read", &files.vmlinuz))?;
-        let vmlinux = vmlinux::extract(&image).map_err(|source| Error::Kernel {
+        let kernel = vmlinux::extract(&image).map_err(|source| Error::Kernel {
             path: files.vmlinuz.clone(),
             source,
         })?;
-        write(&ready.join("vmlinux"), &vmlinux)?;
         let modules = modules::collect(&files.modules)?;
-        let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
+        if let Some(module) = modules.iter().find(|it| it.release != kernel.release) {
+            return Err(Error::OtherRelease {
+                kernel: kernel.release,
+                path: files.modules,
+                modules: module.release.clone(),
+            });
+        }
+        let ready = work.path().join("ready");
         let folder = ready.join("modules");
-        fs::create_dir(&folder).map_err(Error::io("make", &folder))?;
+        fs::create_dir_all(&folder).map_err(Error::io("make", &folder))?;
+        store::write(&ready.join("vmlinux"), &kernel.file)?;
         for module in &modules {
-            write(&folder.join(&module.name), &module.content)?;
+            store::write(&folder.join(&module.name), &module.content)?;
         }
-        write(&ready.join("modules.list"), names.join("\n").as_bytes())?;
-        let target = self.folder.join(&release);
-        if target.exists() {
-            fs::remove_dir_all(&target).map_err(Error::io("replace", &target))?;
-        }
-        fs::rename(&ready, &target).map_err(Error::io("move into", &target))?;
-        load(&target)
+        let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
+        store::write(&ready.join("modules.list"), names.join("\n").as_bytes())?;
+        // With its initramfs, so that one who has found the kernel that is replaced finds the same names.
+        load(&ready)?;
+        load(&store::publish(&self.folder, &ready, &kernel.release)?)
     }
 
     /// Removes the kernel of that release.
@@ -153,8 +165,7 @@ impl KernelStore {
                 release: release.to_owned(),
             });
         }
-        let folder = self.folder.join(release);
-        fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))
+        store::remove(&self.folder, release)
     }
 }
 
@@ -186,7 +197,7 @@ fn load(folder: &Path) -> Result<Kernel, Error> {
         digest.get(..16).unwrap_or(&digest)
     ));
     if !initramfs.exists() {
-        write(&initramfs, &archive.finish())?;
+        store::write(&initramfs, &archive.finish())?;
     }
     Ok(Kernel {
         release: folder
@@ -211,7 +222,13 @@ impl Files {
     fn on_host(root: &Path) -> Result<Self, Error> {
         let boot = root.join("boot");
         let mut found = Vec::new();
-        for entry in fs::read_dir(&boot).map_err(Error::io("read", &boot))? {
+        let entries = match fs::read_dir(&boot) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::NoKernelIn { path: boot });
+            }
+            entries => entries.map_err(Error::io("read", &boot))?,
+        };
+        for entry in entries {
             let path = entry.map_err(Error::io("read", &boot))?.path();
             let name = path
                 .file_name()
@@ -227,25 +244,21 @@ impl Files {
                 .into_iter()
                 .find(|folder| folder.join("kernel").is_dir())
             {
-                found.push(Self {
-                    vmlinuz: path,
-                    modules,
-                });
+                let release = release.to_owned();
+                found.push((
+                    release,
+                    Self {
+                        vmlinuz: path,
+                        modules,
+                    },
+                ));
             }
         }
-        found.sort_by(|left, right| left.vmlinuz.cmp(&right.vmlinuz));
-        found.pop().ok_or(Error::NoKernelIn { path: boot })
-    }
-
-    fn release(&self) -> Result<String, Error> {
-        let name = self
-            .modules
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned());
-        name.filter(|name| !name.is_empty() && !name.starts_with('.'))
-            .ok_or_else(|| Error::NoKernelIn {
-                path: self.modules.clone(),
-            })
+        found
+            .into_iter()
+            .max_by(|(left, _), (right, _)| release::compare(left, right))
+            .map(|(_, files)| files)
+            .ok_or(Error::NoKernelIn { path: boot })
     }
 }
 
@@ -258,14 +271,12 @@ fn unpacked(packages: &[PathBuf], work: &Path, progress: &dyn Fn(&str)) -> Resul
         ));
         deb::unpack(package, &root)?;
     }
-    Files::on_host(&root)
-}
-
-/// Writes a file whole or not at all. Guests' hypervisors run unprivileged, so it is readable to all.
-fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
-    let partial = path.with_extension("partial");
-    fs::write(&partial, content).map_err(Error::io("write", &partial))?;
-    fs::rename(&partial, path).map_err(Error::io("write", path))
+    Files::on_host(&root).map_err(|error| match error {
+        Error::NoKernelIn { .. } => Error::NoKernelInPackages {
+            packages: packages.to_vec(),
+        },
+        error => error,
+    })
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use super::Error;
+use super::{Error, strip};
 
 /// What a guest needs beyond the kernel proper: its NIC, its disk, its root. virtio itself depends on nothing that
 /// announces it, so it is named.
@@ -22,6 +22,8 @@ const NEEDED: &[&str] = &[
 /// A module, decompressed.
 pub(super) struct Module {
     pub(super) name: String,
+    /// The kernel it was built for, as `uname -r` has it.
+    pub(super) release: String,
     pub(super) content: Vec<u8>,
 }
 
@@ -62,8 +64,14 @@ fn add(
     for dependency in dependencies(&content) {
         add(&dependency, folder, built_in, paths, order)?;
     }
+    let release = release(&content);
+    let content = strip::strip(&content).map_err(|source| Error::Module {
+        path: path.clone(),
+        source,
+    })?;
     order.push(Module {
         name: file,
+        release,
         content,
     });
     Ok(())
@@ -90,17 +98,35 @@ fn find(folder: &Path, paths: &mut BTreeMap<String, std::path::PathBuf>) -> Resu
 
 /// The `depends=` entry of a module's `.modinfo`.
 fn dependencies(module: &[u8]) -> Vec<String> {
-    const KEY: &[u8] = b"\0depends=";
-    let Some(at) = module.windows(KEY.len()).position(|window| window == KEY) else {
-        return Vec::new();
-    };
-    let rest = module.get(at + KEY.len()..).unwrap_or_default();
-    let list = rest.split(|byte| *byte == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(list)
+    entry(module, b"depends=")
         .split(',')
         .filter(|name| !name.is_empty())
         .map(|name| name.replace('-', "_"))
         .collect()
+}
+
+/// The first word of the `vermagic=` entry; empty if there is none.
+fn release(module: &[u8]) -> String {
+    let magic = entry(module, b"vermagic=");
+    magic.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// An entry of `.modinfo`, whose entries end in NUL. It may be the first of the section, behind what is no entry.
+fn entry(module: &[u8], key: &[u8]) -> String {
+    let starts = |at: &usize| {
+        let before = at.checked_sub(1).and_then(|before| module.get(before));
+        before.is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_')
+    };
+    let found = module
+        .windows(key.len())
+        .enumerate()
+        .filter_map(|(at, window)| (window == key).then_some(at))
+        .find(starts);
+    let rest = found
+        .and_then(|at| module.get(at + key.len()..))
+        .unwrap_or_default();
+    let value = rest.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(value).into_owned()
 }
 
 fn decompressed(path: &Path) -> Result<Vec<u8>, Error> {
@@ -162,6 +188,14 @@ mod tests {
             ["virtio", "net_failover"]
         );
         assert!(dependencies(b"\0depends=\0").is_empty());
+    }
+
+    #[test]
+    fn a_module_tells_its_release() {
+        let module = b"\0name=x\0vermagic=6.1.0-9-cloud SMP modversions \0";
+        assert_eq!(release(module), "6.1.0-9-cloud");
+        assert_eq!(release(b"vermagic=6.1\0"), "6.1");
+        assert_eq!(release(b"\0name=x\0"), "");
     }
 
     #[test]

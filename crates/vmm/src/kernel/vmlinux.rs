@@ -3,6 +3,8 @@
 
 use std::io::{self, Read};
 
+use super::elf;
+
 /// Why a file is no kernel for guests.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -21,6 +23,15 @@ pub enum Error {
     /// What is inside is not an ELF file.
     #[error("what is inside is not an ELF file")]
     NotElf,
+    /// The ELF file is for another processor.
+    #[error("it is not for x86-64 (its machine is {machine} in the list of ELF)")]
+    NotX86 {
+        /// `e_machine` of its header.
+        machine: u16,
+    },
+    /// It does not say which kernel it is.
+    #[error("no release is written in it; is it Linux?")]
+    NoRelease,
     /// The kernel was built without PVH.
     #[error("it has no PVH entry (CONFIG_PVH), through which it is booted")]
     NoPvh,
@@ -33,23 +44,14 @@ const PAYLOAD_LENGTH: usize = 0x24c;
 const SECTOR: usize = 512;
 /// No kernel is larger; a bomb would be.
 const LARGEST: u64 = 512 << 20;
-/// `XEN_ELFNOTE_PHYS32_ENTRY` of the note "Xen", whose presence says that PVH works.
-const NOTE_TYPE: u32 = 18;
 
-/// The ELF kernel inside a `vmlinuz`, or the file itself if it is ELF already.
-pub(super) fn extract(image: &[u8]) -> Result<Vec<u8>, Error> {
-    let elf = if image.starts_with(b"\x7fELF") {
-        image.to_vec()
+/// The kernel inside a `vmlinuz`, or in the file itself if it is ELF already.
+pub(super) fn extract(image: &[u8]) -> Result<elf::Kernel, Error> {
+    if image.starts_with(b"\x7fELF") {
+        elf::read(image)
     } else {
-        unpack(payload(image)?)?
-    };
-    if !elf.starts_with(b"\x7fELF") {
-        return Err(Error::NotElf);
+        elf::read(&unpack(payload(image)?)?)
     }
-    if !has_pvh_note(&elf) {
-        return Err(Error::NoPvh);
-    }
-    Ok(elf)
 }
 
 fn payload(image: &[u8]) -> Result<&[u8], Error> {
@@ -101,27 +103,44 @@ fn unpack(payload: &[u8]) -> Result<Vec<u8>, Error> {
     result.map(|_| out).map_err(Error::Unpack)
 }
 
-/// Looks for the note: name size 4, type 18, name "Xen".
-fn has_pvh_note(elf: &[u8]) -> bool {
-    let mut name_and_type = [0; 8];
-    name_and_type[..4].copy_from_slice(&NOTE_TYPE.to_le_bytes());
-    name_and_type[4..].copy_from_slice(b"Xen\0");
-    elf.windows(8).any(|window| window == name_and_type)
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
 
     use super::*;
 
+    const ENTRY: u32 = 0x0100_0010;
+
+    /// A kernel of one segment at 16 MiB, which ends in zeros, with sections that nobody loads behind it.
     fn elf() -> Vec<u8> {
-        let mut elf = b"\x7fELF".to_vec();
-        elf.extend([0; 60]);
-        elf.extend(4u32.to_le_bytes());
-        elf.extend(4u32.to_le_bytes());
-        elf.extend(NOTE_TYPE.to_le_bytes());
+        let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
+        elf.resize(16, 0);
+        elf.extend([2, 0, 62, 0, 1, 0, 0, 0]);
+        for word in [0x0100_0000u64, 64, 0x9000] {
+            elf.extend(word.to_le_bytes());
+        }
+        for half in [0u16, 0, 64, 56, 2, 64, 9, 8] {
+            elf.extend(half.to_le_bytes());
+        }
+        // Type, flags, offset, virtual and physical address, size in the file and in memory, alignment.
+        for (kind, offset, at, file, memory) in [
+            (1u32, 0x1000u64, 0x0100_0000u64, 0x4000u64, 0x6000u64),
+            (4, 0x1100, 0x0100_0100, 20, 20),
+        ] {
+            elf.extend(kind.to_le_bytes());
+            elf.extend(7u32.to_le_bytes());
+            for word in [offset, at, at, file, memory, 4] {
+                elf.extend(word.to_le_bytes());
+            }
+        }
+        elf.resize(0x1100, 0);
+        for word in [4u32, 4, 18] {
+            elf.extend(word.to_le_bytes());
+        }
         elf.extend(b"Xen\0");
+        elf.extend(ENTRY.to_le_bytes());
+        elf.extend(b"Linux version %s\0Linux version 6.1.0-9-cloud (builder) #1\n\0");
+        elf.resize(0x5000, 0);
         elf.extend((0..4096u32).flat_map(u32::to_le_bytes));
         elf
     }
@@ -147,7 +166,10 @@ mod tests {
         xz.write_all(&elf()).unwrap();
         let zstd = zstd::encode_all(elf().as_slice(), 1).unwrap();
         for stream in [gzip.finish().unwrap(), xz.finish().unwrap(), zstd] {
-            assert!(extract(&bz_image(&stream)).unwrap() == elf());
+            assert_eq!(
+                extract(&bz_image(&stream)).unwrap(),
+                extract(&elf()).unwrap()
+            );
         }
     }
 
@@ -165,8 +187,29 @@ mod tests {
         let mut cut = bz_image(&[0; 64]);
         cut.truncate(1040);
         assert!(matches!(extract(&cut), Err(Error::Truncated)));
-        let mut plain = b"\x7fELF".to_vec();
-        plain.extend([0; 100]);
-        assert!(matches!(extract(&plain), Err(Error::NoPvh)));
+        let changed = |at: usize, byte: u8| {
+            let mut elf = elf();
+            elf[at] = byte;
+            extract(&elf)
+        };
+        // 32 bits, arm64, no note, an entry that is nowhere, a segment past the end, a banner of nothing.
+        assert!(matches!(changed(4, 1), Err(Error::NotX86 { machine: 62 })));
+        assert!(matches!(
+            changed(18, 183),
+            Err(Error::NotX86 { machine: 183 })
+        ));
+        assert!(matches!(changed(0x1108, 17), Err(Error::NoPvh)));
+        assert!(matches!(changed(0x1113, 2), Err(Error::NoPvh)));
+        assert!(matches!(changed(64 + 8 + 2, 0xff), Err(Error::Truncated)));
+        assert!(matches!(changed(0x1133, b'x'), Err(Error::NoRelease)));
+        assert!(matches!(extract(b"\x7fELF"), Err(Error::Truncated)));
+    }
+
+    #[test]
+    fn what_is_not_loaded_is_left_out_and_what_is_left_is_the_same_kernel() {
+        let kernel = extract(&elf()).unwrap();
+        assert_eq!(kernel.release, "6.1.0-9-cloud");
+        assert!(kernel.file.len() < 0x1400, "{:#x}", kernel.file.len());
+        assert_eq!(extract(&kernel.file).unwrap(), kernel);
     }
 }

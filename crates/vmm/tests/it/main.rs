@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests do")]
 
 mod guest;
+mod kernel;
 mod machine;
 mod process;
 mod root;
