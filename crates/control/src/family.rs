@@ -89,7 +89,7 @@ impl Family {
                 .is_none_or(|available| available.status != "True")
         });
         waiting
-            .filter_map(reconcile::deadline)
+            .filter_map(reconcile::progress_deadline)
             .filter(|deadline| *deadline > now)
             .min()
     }

@@ -7,7 +7,8 @@ mod routing_state;
 mod service;
 
 pub(crate) use configuration::plan as configuration;
-pub(crate) use revision::{deadline, plan as revision};
+pub use revision::deadline as progress_deadline;
+pub(crate) use revision::plan as revision;
 pub(crate) use route::plan as route;
 pub(crate) use routing_state::plan as routing_state;
 pub(crate) use service::plan as service;
