@@ -58,6 +58,7 @@ pub fn plan(family: &Family, domain: &Domain, now: Timestamp) -> Vec<Action> {
             &family.revisions,
             now,
         ));
+        actions.extend(reconcile::collect(configuration, &family.revisions, now));
     }
     actions.extend(reconcile::routing_state(
         family.route.as_ref(),

@@ -1,11 +1,13 @@
 //! One plan for each kind.
 
+mod collect;
 mod configuration;
 mod revision;
 mod route;
 mod routing_state;
 mod service;
 
+pub(crate) use collect::plan as collect;
 pub(crate) use configuration::plan as configuration;
 pub use revision::deadline as progress_deadline;
 pub(crate) use revision::plan as revision;
