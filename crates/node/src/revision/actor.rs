@@ -11,12 +11,13 @@ use control::{ImageState, InstanceFailure, RevisionObservation};
 use gateway::Failure as Refusal;
 use image::{Image, RootImage};
 use jiff::Timestamp;
-use sandbox::{Exit, Failure, Handle, Reason, State};
+use sandbox::{Failure, Handle, Reason, State};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
+use super::failure::observed;
 use super::fleet::{Fleet, Life};
 use super::{Command, Hands};
 use crate::images;
@@ -497,26 +498,6 @@ async fn until(time: Option<Timestamp>) {
 
 fn left(now: Timestamp, time: Timestamp) -> Duration {
     Duration::try_from(now.duration_until(time)).unwrap_or_default()
-}
-
-/// A failure as conditions tell it. A process that a signal ended has the exit code that shells and kubelets give it.
-fn observed(failure: &Failure) -> InstanceFailure {
-    let exit_code = match failure.reason {
-        Reason::Exited(exit) | Reason::ExitedEarly(exit) => code(exit),
-        _ => None,
-    };
-    InstanceFailure {
-        reason: match exit_code {
-            Some(code) => format!("ExitCode{code}"),
-            None => failure.reason.name().to_owned(),
-        },
-        message: failure.message.clone(),
-        exit_code,
-    }
-}
-
-fn code(exit: Exit) -> Option<i32> {
-    exit.code.or(exit.signal.map(|signal| 128 + signal))
 }
 
 fn remove_logs(instances: Vec<Handle>) {

@@ -8,6 +8,7 @@
 //! ```
 
 mod actor;
+mod failure;
 mod fleet;
 
 use std::sync::Arc;
