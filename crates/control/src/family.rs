@@ -58,6 +58,7 @@ pub fn plan(family: &Family, domain: &Domain, now: Timestamp) -> Vec<Action> {
             &family.revisions,
             now,
         ));
+        actions.extend(reconcile::collect(configuration, &family.revisions, now));
     }
     actions.extend(reconcile::routing_state(
         family.route.as_ref(),
@@ -89,7 +90,7 @@ impl Family {
                 .is_none_or(|available| available.status != "True")
         });
         waiting
-            .filter_map(reconcile::deadline)
+            .filter_map(reconcile::progress_deadline)
             .filter(|deadline| *deadline > now)
             .min()
     }

@@ -18,4 +18,5 @@ mod tests;
 pub use family::{Family, plan};
 pub use object::{Action, Object};
 pub use observation::{ImageState, InstanceFailure, RevisionObservation};
+pub use reconcile::progress_deadline;
 pub use routing::{Domain, HostTargets};

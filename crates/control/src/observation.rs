@@ -1,5 +1,7 @@
 //! What the executor sees of a revision.
 
+use jiff::Timestamp;
+
 /// Where its image is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ImageState {
@@ -42,8 +44,12 @@ pub struct RevisionObservation {
     pub starting: u32,
     /// Instances that answer.
     pub ready: u32,
-    /// The last failure that no later success made good.
+    /// The last failure that no later success made good. A crash that is made good at once is none.
     pub failure: Option<InstanceFailure>,
+    /// Failures in a row, and when it is tried again after the last of them: in a pause or, after it, when there is need.
+    pub failures: u32,
+    /// See `failures`.
+    pub next_try: Option<Timestamp>,
     /// Whether an instance has ever been ready since the executor runs the revision.
     pub ever_ready: bool,
 }

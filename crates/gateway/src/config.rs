@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// How the instances of a revision are spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Protocol {
@@ -51,6 +53,8 @@ pub struct Failure {
     pub reason: String,
     /// What happened, for people.
     pub message: String,
+    /// When it is tried again, if that is known.
+    pub next_try: Option<Instant>,
 }
 
 /// Limits of a gateway as a whole.

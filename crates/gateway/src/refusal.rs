@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
+use tokio::time::Instant;
 
 use crate::body::ResponseBody;
 use crate::config::Failure;
@@ -45,7 +46,12 @@ pub(crate) enum Refusal {
         timeout: Duration,
         ready: bool,
     },
-    #[error("revision {key} has no instance: {}: {}", .failure.reason, .failure.message)]
+    #[error(
+        "revision {key} has no instance{}: {}: {}",
+        wait(failure).map(|seconds| format!(", and is tried again in {seconds} s")).unwrap_or_default(),
+        .failure.reason,
+        .failure.message
+    )]
     Failed { key: RevisionKey, failure: Failure },
     #[error("cannot reach instance {endpoint} of revision {key} after {attempts} attempts")]
     Unreachable {
@@ -112,11 +118,22 @@ impl Refusal {
             CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),
         );
-        if matches!(self, Self::QueueFull { .. }) {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        let wait = match &self {
+            Self::QueueFull { .. } => Some(1),
+            Self::Failed { failure, .. } => wait(failure),
+            _ => None,
+        };
+        if let Some(seconds) = wait {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
+}
+
+/// Whole seconds until the next try, at least one, as `Retry-After` has them (RFC 9110, section 10.2.3).
+fn wait(failure: &Failure) -> Option<u64> {
+    let left = failure.next_try?.duration_since(Instant::now());
+    Some(left.as_secs() + 1)
 }
 
 /// The trailers that end a gRPC stream which ran out of time after its head was sent.

@@ -44,6 +44,8 @@ pub(crate) const ARCHITECTURE: &str = "amd64";
 pub(crate) const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// Where the specification puts a name or a tag.
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// Says in a list of references who needs the image, whatever it is called.
+pub(crate) const PINNED_FOR: &str = "dev.vhive.pinned-for";
 
 /// Why a document is not taken.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! Keeps the store and the world as the plans want them: watches, plans, acts, and tells the gateway where traffic goes.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -10,14 +11,15 @@ use apiserver::store::{
     Error as StoreError, Event, EventKind, Key, Object as Stored, Preconditions, Store, Watch,
 };
 use control::{Action, Domain, Family, InstanceFailure, Object, RevisionObservation, routing};
-use gateway::{DemandReceiver, HostRoute, RevisionKey};
+use gateway::{HostRoute, RevisionKey};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use crate::revision::{Command, Hands, Runner};
+use crate::revision::{Hands, Runner};
 use crate::workload::Workload;
 
 /// Pause after the store refused a write for a reason other than that somebody else was faster.
@@ -26,8 +28,14 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Namespace and name of a family.
 type FamilyKey = (String, String);
 
+/// A revision as it was when it began to be run: another of the same name has another uid.
+struct Running {
+    uid: String,
+    run: Run,
+}
+
 /// A revision that is run, or the reason why it cannot be.
-enum Running {
+enum Run {
     Runner(Runner),
     Unrunnable(InstanceFailure),
 }
@@ -40,26 +48,37 @@ pub(crate) struct Controller {
     running: HashMap<RevisionKey, Running>,
     /// Runners of deleted revisions that have not left the gateway yet.
     retiring: HashMap<RevisionKey, CancellationToken>,
+    /// Runners of deleted revisions, until nothing of them is left.
+    leaving: JoinSet<()>,
     /// Names of the revisions of each configuration.
     revisions: BTreeMap<FamilyKey, BTreeSet<String>>,
     /// Hosts of each route, as last published.
     hosts: BTreeMap<FamilyKey, Vec<HostRoute>>,
     dirty: BTreeSet<FamilyKey>,
+    /// Cancelled once the gateway knows all routes that there were at the start.
+    serving: CancellationToken,
     /// When a family is to be looked at again though nothing happens.
     deadlines: BTreeMap<FamilyKey, Timestamp>,
 }
 
 impl Controller {
-    pub(crate) fn new(store: Store, domain: Domain, hands: Hands) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        domain: Domain,
+        hands: Hands,
+        serving: CancellationToken,
+    ) -> Self {
         Self {
             store,
             domain,
             hands,
             running: HashMap::new(),
             retiring: HashMap::new(),
+            leaving: JoinSet::new(),
             revisions: BTreeMap::new(),
             hosts: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            serving,
             deadlines: BTreeMap::new(),
         }
     }
@@ -67,13 +86,12 @@ impl Controller {
     /// Runs until told to stop, then stops every instance.
     pub(crate) async fn run(
         mut self,
-        mut demand: DemandReceiver,
         mut changed: mpsc::UnboundedReceiver<RevisionKey>,
         stop: CancellationToken,
     ) {
         while !stop.is_cancelled() {
             // Only a reader far behind loses its place; it looks at everything again.
-            if let Err(reason) = self.follow(&mut demand, &mut changed, &stop).await {
+            if let Err(reason) = self.follow(&mut changed, &stop).await {
                 warn!(error = %reason, "lost the place in the store's log");
                 if matches!(reason, StoreError::Closed) {
                     break;
@@ -83,16 +101,16 @@ impl Controller {
         let runners = self
             .running
             .drain()
-            .filter_map(|(_, running)| match running {
-                Running::Runner(runner) => Some(runner.retire()),
-                Running::Unrunnable(_) => None,
+            .filter_map(|(_, running)| match running.run {
+                Run::Runner(runner) => Some(runner.stop()),
+                Run::Unrunnable(_) => None,
             });
-        futures_util::future::join_all(runners).await;
+        let deleted = std::mem::take(&mut self.leaving).join_all();
+        futures_util::future::join(futures_util::future::join_all(runners), deleted).await;
     }
 
     async fn follow(
         &mut self,
-        demand: &mut DemandReceiver,
         changed: &mut mpsc::UnboundedReceiver<RevisionKey>,
         stop: &CancellationToken,
     ) -> Result<(), StoreError> {
@@ -102,7 +120,6 @@ impl Controller {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 events = watch.next() => self.note(&events?),
-                Some(revision) = demand.recv() => self.tell(&revision, Command::Demand),
                 Some(revision) = changed.recv() => self.mark_revision(&revision),
                 () = until(self.deadlines.values().min().copied()) => self.mark_overdue(Timestamp::now()),
             }
@@ -114,12 +131,14 @@ impl Controller {
         let watch = self
             .store
             .watch(None, None, self.store.resource_version())?;
+        let known = std::mem::take(&mut self.revisions);
         for resource in api::kinds() {
             for object in self.store.list(&resource.qualified(), None).objects {
                 self.mark(&object);
             }
         }
         // What was deleted unseen.
+        self.dirty.extend(known.into_keys());
         self.dirty.extend(self.hosts.keys().cloned());
         let gone: Vec<RevisionKey> = self
             .running
@@ -181,14 +200,21 @@ impl Controller {
         }
     }
 
+    /// Forgets a revision that was deleted, unless another has its name already.
     fn forget(&mut self, object: &Stored) {
         let key = object.key();
-        if let Some(configuration) = object.labels().get(label::CONFIGURATION)
-            && let Some(names) = self
-                .revisions
-                .get_mut(&(key.namespace().to_owned(), configuration.clone()))
-        {
-            names.remove(key.name());
+        if self.store.get(key).is_some() {
+            // Its runner is retired when the family is looked at, if that has not happened yet.
+            return;
+        }
+        if let Some(configuration) = object.labels().get(label::CONFIGURATION) {
+            let family = (key.namespace().to_owned(), configuration.clone());
+            if let Entry::Occupied(mut names) = self.revisions.entry(family) {
+                names.get_mut().remove(key.name());
+                if names.get().is_empty() {
+                    names.remove();
+                }
+            }
         }
         self.retire(&RevisionKey::new(key.namespace(), key.name()));
     }
@@ -196,23 +222,21 @@ impl Controller {
     fn retire(&mut self, revision: &RevisionKey) {
         self.retiring
             .retain(|_, withdrawn| !withdrawn.is_cancelled());
-        if let Some(Running::Runner(runner)) = self.running.remove(revision) {
+        while self.leaving.try_join_next().is_some() {}
+        self.hands.doorbells.remove(revision);
+        if let Some(Running {
+            run: Run::Runner(runner),
+            ..
+        }) = self.running.remove(revision)
+        {
             self.retiring.insert(revision.clone(), runner.withdrawn());
-            tokio::spawn(runner.retire());
-        }
-    }
-
-    fn tell(&self, revision: &RevisionKey, command: Command) {
-        if let Some(Running::Runner(runner)) = self.running.get(revision) {
-            runner.tell(command);
+            self.leaving.spawn(runner.delete());
         }
     }
 
     async fn reconcile(&mut self) {
-        let dirty = std::mem::take(&mut self.dirty);
-        for family_key in dirty {
-            let mut family = self.family(&family_key);
-            self.run_revisions(&mut family);
+        // What needs no write first: requests should not wait for the disk.
+        for (family_key, family) in self.serve() {
             let now = Timestamp::now();
             let mut refused = false;
             for action in control::plan(&family, &self.domain, now) {
@@ -224,8 +248,25 @@ impl Controller {
                 Some(deadline) => self.deadlines.insert(family_key.clone(), deadline),
                 None => self.deadlines.remove(&family_key),
             };
-            self.publish(family_key, &family);
         }
+    }
+
+    /// Runs the revisions of what is to be looked at, and tells the gateway where traffic goes.
+    fn serve(&mut self) -> Vec<(FamilyKey, Family)> {
+        let mut families = Vec::new();
+        let mut moved = false;
+        for family_key in std::mem::take(&mut self.dirty) {
+            let mut family = self.family(&family_key);
+            self.run_revisions(&mut family);
+            moved |= self.note_hosts(&family_key, &family);
+            families.push((family_key, family));
+        }
+        if moved {
+            let all: Vec<HostRoute> = self.hosts.values().flatten().cloned().collect();
+            self.hands.gateway.set_routes(&all);
+        }
+        self.serving.cancel();
+        families
     }
 
     fn family(&self, family: &FamilyKey) -> Family {
@@ -259,18 +300,23 @@ impl Controller {
         let routed = routed(family, &self.domain);
         for (name, revision) in &family.revisions {
             let key = RevisionKey::new(revision.metadata.namespace.as_str(), name.as_str());
+            let uid = &revision.metadata.uid;
+            // One of the same name, whose end was not seen.
+            if self.running.get(&key).is_some_and(|it| it.uid != *uid) {
+                self.retire(&key);
+            }
             let (hands, retiring) = (&self.hands, &self.retiring);
-            let predecessor = retiring.get(&key).cloned();
-            let running = self
-                .running
-                .entry(key)
-                .or_insert_with(|| start(revision, hands, predecessor));
-            let observation = match running {
-                Running::Runner(runner) => {
-                    runner.tell(Command::Routed(routed.contains(name)));
+            let predecessor = retiring.get(&key).filter(|it| !it.is_cancelled()).cloned();
+            let running = self.running.entry(key).or_insert_with(|| Running {
+                uid: uid.clone(),
+                run: start(revision, hands, predecessor),
+            });
+            let observation = match &mut running.run {
+                Run::Runner(runner) => {
+                    runner.tell_routed(routed.contains(name));
                     runner.observation()
                 }
-                Running::Unrunnable(failure) => RevisionObservation {
+                Run::Unrunnable(failure) => RevisionObservation {
                     image: control::ImageState::Failed {
                         reason: failure.reason.clone(),
                         message: failure.message.clone(),
@@ -337,8 +383,8 @@ impl Controller {
         }
     }
 
-    /// Hands the hosts of all routes to the gateway, if those of this family changed.
-    fn publish(&mut self, family_key: FamilyKey, family: &Family) {
+    /// Notes the hosts of a family's route, and says whether they changed.
+    fn note_hosts(&mut self, family_key: &FamilyKey, family: &Family) -> bool {
         let hosts: Vec<HostRoute> = match &family.route {
             Some(route) => routing::hosts(route, family.configuration.as_ref(), &self.domain)
                 .into_iter()
@@ -355,16 +401,15 @@ impl Controller {
                 .collect(),
             None => Vec::new(),
         };
-        if self.hosts.get(&family_key).map_or(&[][..], Vec::as_slice) == hosts.as_slice() {
-            return;
+        if self.hosts.get(family_key).map_or(&[][..], Vec::as_slice) == hosts.as_slice() {
+            return false;
         }
         if hosts.is_empty() {
-            self.hosts.remove(&family_key);
+            self.hosts.remove(family_key);
         } else {
-            self.hosts.insert(family_key, hosts);
+            self.hosts.insert(family_key.clone(), hosts);
         }
-        let all: Vec<HostRoute> = self.hosts.values().flatten().cloned().collect();
-        self.hands.gateway.set_routes(&all);
+        true
     }
 }
 
@@ -400,13 +445,13 @@ fn routed(family: &Family, domain: &Domain) -> BTreeSet<String> {
         .collect()
 }
 
-fn start(revision: &Revision, hands: &Hands, predecessor: Option<CancellationToken>) -> Running {
+fn start(revision: &Revision, hands: &Hands, predecessor: Option<CancellationToken>) -> Run {
     match Workload::of(revision) {
-        Ok(workload) => Running::Runner(Runner::spawn(workload, hands.clone(), predecessor)),
+        Ok(workload) => Run::Runner(Runner::spawn(workload, hands.clone(), predecessor)),
         Err(reason) => {
             let message = crate::chain(&reason);
             warn!(revision = %revision.metadata.name, %message, "cannot be run");
-            Running::Unrunnable(InstanceFailure {
+            Run::Unrunnable(InstanceFailure {
                 reason: "Unsupported".to_owned(),
                 message,
                 exit_code: None,

@@ -1,10 +1,11 @@
-//! From an image reference to a root file system on this machine: found in the store or pulled, then flattened.
+//! From an image reference to a root file system on this machine: found in the store or pulled, pinned, then flattened.
 
+use std::fmt;
 use std::sync::Arc;
 
 use image::registry::Client;
-use image::{Image, Limits, Reference, RootImage, Store};
-use tracing::info;
+use image::{Digest, Image, Limits, Reference, RootImage, Store};
+use tracing::{info, warn};
 
 /// The node's images. Cloning is cheap.
 #[derive(Clone)]
@@ -12,6 +13,31 @@ pub(crate) struct Images {
     store: Store,
     registry: Arc<Client>,
     limits: Arc<Limits>,
+}
+
+/// The image of a revision: what its name means when the revision is made, and from then on the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) reference: Reference,
+    /// What the name was resolved to at first, if it was.
+    pub(crate) digest: Option<Digest>,
+    /// The revision's uid, for which the image is kept.
+    pub(crate) holder: String,
+}
+
+impl Wanted {
+    fn name(&self) -> Reference {
+        match &self.digest {
+            Some(digest) => self.reference.with_digest(digest.clone()),
+            None => self.reference.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reference.fmt(f)
+    }
 }
 
 /// Why an image is not to be had.
@@ -28,6 +54,17 @@ pub(crate) enum Error {
         reference: Reference,
         #[source]
         source: image::registry::Error,
+    },
+    #[error(
+        "the revision was made of {digest}, and no image on this machine is that any more: build or import the same image again, \
+         or deploy a new revision"
+    )]
+    Gone { digest: Digest },
+    #[error("cannot keep image {reference}")]
+    Pin {
+        reference: Reference,
+        #[source]
+        source: image::Error,
     },
     #[error("cannot make a root file system of image {reference}")]
     Flatten {
@@ -48,8 +85,9 @@ impl Images {
         }
     }
 
-    /// The image and its root; pulls only what is not here (`IfNotPresent`).
-    pub(crate) async fn prepare(&self, reference: &Reference) -> Result<(Image, RootImage), Error> {
+    /// The image and its root; pulls only what is not here (`IfNotPresent`). The image is kept until its holder lets go of it.
+    pub(crate) async fn prepare(&self, wanted: &Wanted) -> Result<(Image, RootImage), Error> {
+        let reference = &wanted.name();
         let resolve = |source| Error::Resolve {
             reference: reference.clone(),
             source,
@@ -60,6 +98,9 @@ impl Images {
             .map_err(resolve)?;
         let image = if let Some(image) = present {
             image
+        } else if let (true, Some(digest)) = (reference.is_local(), &wanted.digest) {
+            let digest = digest.clone();
+            return Err(Error::Gone { digest });
         } else {
             info!(%reference, "pulling");
             let pulled = self.registry.pull(&self.store, reference, &|_| ()).await;
@@ -68,16 +109,32 @@ impl Images {
                 source,
             })?
         };
-        let wanted = image.clone();
+        let (digest, holder) = (image.digest.clone(), wanted.holder.clone());
+        self.blocking(reference, move |store, _| store.pin(&digest, &holder))
+            .await?
+            .map_err(|source| Error::Pin {
+                reference: reference.clone(),
+                source,
+            })?;
+        let flattened = image.clone();
         let limits = Arc::clone(&self.limits);
         let root = self
-            .blocking(reference, move |store, _| store.root(&wanted, &limits))
+            .blocking(reference, move |store, _| store.root(&flattened, &limits))
             .await?
             .map_err(|source| Error::Flatten {
                 reference: reference.clone(),
                 source,
             })?;
         Ok((image, root))
+    }
+
+    /// Lets go of what a holder that is gone had. What is not let go of, since the disk is full say, is at the next start.
+    pub(crate) async fn let_go(&self, holder: String) {
+        let store = self.store.clone();
+        let done = tokio::task::spawn_blocking(move || store.retain_pins(|it| it != holder)).await;
+        if let Ok(Err(error)) = done {
+            warn!(error = %crate::chain(&error), "cannot let go of an image");
+        }
     }
 
     /// Runs `work`, which reads and writes files, where it does not hold up the event loop.

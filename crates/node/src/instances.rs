@@ -1,7 +1,6 @@
 //! All instances of the node by name, also those that ended lately: what `get instances` and `logs` look at.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gateway::RevisionKey;
@@ -41,22 +40,21 @@ impl Instances {
             .insert(instance.handle.id().to_owned(), instance);
     }
 
-    /// Notes that an instance ended; returns the logs of older ones that are no longer shown, for the caller
-    /// to remove.
-    pub(crate) fn ended(&self, revision: &RevisionKey, name: &str) -> Vec<PathBuf> {
+    /// Notes that an instance ended; returns older ones that are no longer shown, whose logs can go.
+    pub(crate) fn ended(&self, revision: &RevisionKey, name: &str) -> Vec<Handle> {
         let register = &mut *self.register();
         let ended = register.ended.entry(revision.clone()).or_default();
         ended.push_back(name.to_owned());
-        let mut logs = Vec::new();
+        let mut forgotten = Vec::new();
         while ended.len() > REMEMBERED_PER_REVISION {
             let Some(oldest) = ended.pop_front() else {
                 break;
             };
             if let Some(instance) = register.by_name.remove(&oldest) {
-                logs.push(instance.handle.log_path());
+                forgotten.push(instance.handle);
             }
         }
-        logs
+        forgotten
     }
 
     /// Forgets which instances of a revision ended, and returns their names.
@@ -64,13 +62,13 @@ impl Instances {
         self.register().ended.remove(revision).unwrap_or_default()
     }
 
-    /// Takes instances out, whatever became of them; returns their logs.
-    pub(crate) fn remove(&self, names: impl IntoIterator<Item = String>) -> Vec<PathBuf> {
+    /// Takes instances out, whatever became of them.
+    pub(crate) fn remove(&self, names: impl IntoIterator<Item = String>) -> Vec<Handle> {
         let register = &mut *self.register();
         names
             .into_iter()
             .filter_map(|name| register.by_name.remove(&name))
-            .map(|instance| instance.handle.log_path())
+            .map(|instance| instance.handle)
             .collect()
     }
 

@@ -3,19 +3,23 @@
 //!
 //! ```text
 //!  API ──► store ──watch──► controller ──► runner of each revision ──► sandbox
-//!            ▲                 │  ▲                 │
-//!            └────status───────┘  └──observation────┤
-//!  ingress ──► gateway ◄──routes, endpoints─────────┘
+//!            ▲                 │  ▲                 │  ▲
+//!            └────status───────┘  └──observation────┤  │
+//!  ingress ──► gateway ◄──routes, endpoints─────────┘  │
+//!                 └──────────demand────────────────────┘
 //! ```
 
 mod controller;
+mod demand;
 mod images;
 mod instances;
+mod logs;
 mod names;
 mod pods;
 mod revision;
 mod workload;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,14 +35,15 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use vmm::kernel::Kernel;
-use vmm::qemu::Qemu;
 use vmm::{Accel, Hypervisor};
 
 pub use sandbox::Recovered;
 
 use crate::controller::Controller;
+use crate::demand::Doorbells;
 use crate::images::Images;
 use crate::instances::Instances;
+use crate::logs::Logs;
 use crate::revision::Hands;
 
 /// Longest time from the start of an instance to its function's program; emulation on a busy machine is slow.
@@ -52,9 +57,9 @@ const HYPERVISOR_USERS: u32 = 1 << 20;
 const API_DRAIN: Duration = Duration::from_secs(2);
 
 /// How a node is set up.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
-    /// Holds the store, images, kernels and run files.
+    /// Holds the store, images, logs and run files.
     pub data_dir: PathBuf,
     /// Where the API listens (TLS with client certificates).
     pub api: SocketAddr,
@@ -64,8 +69,10 @@ pub struct Config {
     pub domain: String,
     /// Namespaces with a tap that are kept ready.
     pub net_pool_size: usize,
-    /// The QEMU binary; `None` looks on PATH.
-    pub qemu: Option<PathBuf>,
+    /// What runs the guests.
+    pub hypervisor: Arc<dyn Hypervisor>,
+    /// What people know it by: `QEMU 7.2.22`.
+    pub hypervisor_version: String,
     /// How guests run.
     pub accel: Accel,
     /// What guests boot.
@@ -102,9 +109,6 @@ pub enum Error {
     /// The credentials of registries cannot be read.
     #[error("the credentials of registries cannot be read")]
     Registry(#[source] image::registry::CredentialsError),
-    /// There is no QEMU.
-    #[error("there is no hypervisor")]
-    Hypervisor(#[source] vmm::qemu::Error),
     /// The sandbox does not open.
     #[error("the sandbox does not open")]
     Sandbox(#[source] sandbox::Error),
@@ -123,7 +127,6 @@ impl Error {
             Self::Store(_) => "do what the message says; another --data-dir starts with an empty store".to_owned(),
             Self::Images(_) => "check the folder images in the data directory".to_owned(),
             Self::Registry(_) => "check ~/.docker/config.json".to_owned(),
-            Self::Hypervisor(_) => "apt-get install --no-install-recommends qemu-system-x86, or let `vhive quickstart` do it".to_owned(),
             Self::Sandbox(_) => "run `vhive doctor`".to_owned(),
             Self::Auth(_) => "check the folder pki in the data directory; without it new certificates are made".to_owned(),
         }
@@ -141,6 +144,7 @@ pub struct Node {
     stop_servers: CancellationToken,
     controller: JoinHandle<()>,
     servers: Vec<JoinHandle<()>>,
+    demand: JoinHandle<()>,
 }
 
 impl Node {
@@ -171,15 +175,20 @@ impl Node {
         )
         .map_err(Error::Auth)?;
         let tls = pki.server_config().map_err(Error::Auth)?;
+        let image_store = image::Store::open(&under("images")).map_err(Error::Images)?;
+        let revisions = revisions(&store);
+        if let Err(error) = image_store.retain_pins(|holder| revisions.contains(holder)) {
+            warn!(error = %chain(&error), "cannot let go of the images of revisions that are gone");
+        }
+        let logs = Logs::open(&config.data_dir).map_err(data_dir)?;
         let images = Images::new(
-            image::Store::open(&under("images")).map_err(Error::Images)?,
+            image_store,
             image::registry::Client::new(
                 image::registry::Credentials::of_user().map_err(Error::Registry)?,
                 Vec::new(),
             ),
         );
-        let qemu = Qemu::find(config.qemu.as_deref()).map_err(Error::Hypervisor)?;
-        let description = describe(&qemu, config.accel, &config.kernel);
+        let description = describe(&config);
         info!(sandbox = %description, "node");
         let run_dir = under("run");
         let (sandbox, recovered) = Sandbox::open(
@@ -192,7 +201,7 @@ impl Node {
                 boot_deadline: BOOT_DEADLINE,
                 hypervisor_users: hypervisor_users(config.accel),
             },
-            Arc::new(qemu) as Arc<dyn Hypervisor>,
+            config.hypervisor,
             config.kernel,
         )
         .await
@@ -201,11 +210,15 @@ impl Node {
         let (gateway, demand) = Gateway::new(gateway::Options::default());
         let (changed, observations) = mpsc::unbounded_channel();
         let instances = Instances::default();
+        let doorbells = Doorbells::default();
+        let demand = tokio::spawn(demand::pass_on(demand, doorbells.clone()));
         let hands = Hands {
             sandbox: sandbox.clone(),
             images,
             gateway: gateway.clone(),
             instances: instances.clone(),
+            logs,
+            doorbells: doorbells.clone(),
             changed,
         };
         let domain = Domain {
@@ -214,9 +227,9 @@ impl Node {
         };
         let stop_controller = CancellationToken::new();
         let stop_servers = CancellationToken::new();
-        let controller = Controller::new(store.clone(), domain, hands);
-        let controller =
-            tokio::spawn(controller.run(demand, observations, stop_controller.clone()));
+        let serving = CancellationToken::new();
+        let controller = Controller::new(store.clone(), domain, hands, serving.clone());
+        let controller = tokio::spawn(controller.run(observations, stop_controller.clone()));
 
         let router = apiserver::router(apiserver::Config {
             store,
@@ -232,7 +245,13 @@ impl Node {
             }),
             tokio::spawn({
                 let stop = stop_servers.clone();
-                async move { gateway.serve(ingress_listener, stop).await }
+                async move {
+                    // Until then clients wait for their connection, and are not told that there is no such function.
+                    tokio::select! {
+                        () = serving.cancelled() => gateway.serve(ingress_listener, stop).await,
+                        () = stop.cancelled() => {}
+                    }
+                }
             }),
         ];
         Ok(Self {
@@ -245,6 +264,7 @@ impl Node {
             stop_servers,
             controller,
             servers,
+            demand,
         })
     }
 
@@ -275,6 +295,7 @@ impl Node {
         let _ = tokio::time::timeout(grace, finished).await;
         self.stop_controller.cancel();
         let _ = tokio::time::timeout(grace, self.controller).await;
+        self.demand.abort();
         self.sandbox.shutdown(Duration::from_secs(1)).await;
     }
 }
@@ -289,16 +310,23 @@ async fn listen(role: &'static str, address: SocketAddr) -> Result<TcpListener, 
         })
 }
 
-fn describe(qemu: &Qemu, accel: Accel, kernel: &Kernel) -> String {
-    let accel = match accel {
+/// The uids of all revisions.
+fn revisions(store: &Store) -> HashSet<String> {
+    let stored = store.list(&api::resource::REVISIONS.qualified(), None);
+    let revisions = stored.objects.iter();
+    revisions
+        .filter_map(|object| object.decode::<serde_json::Value>().ok())
+        .filter_map(|revision| Some(revision.pointer("/metadata/uid")?.as_str()?.to_owned()))
+        .collect()
+}
+
+fn describe(config: &Config) -> String {
+    let accel = match config.accel {
         Accel::Kvm => "KVM",
         Accel::Tcg => "TCG (emulation)",
     };
-    format!(
-        "QEMU {}, {accel}, kernel {}",
-        qemu.version(),
-        kernel.release
-    )
+    let (hypervisor, kernel) = (&config.hypervisor_version, &config.kernel.release);
+    format!("{hypervisor}, {accel}, kernel {kernel}")
 }
 
 /// Hypervisors run without privileges; one that needs `/dev/kvm` in the group that may use it. Where only root may, as root.

@@ -99,10 +99,13 @@ async fn log(
     let Some(instance) = find(&instances, &namespace, &name) else {
         return not_found(&name);
     };
+    // Of one that failed before its function printed anything, the failure is what there is to say.
+    if instance.handle.state().is_terminal() && is_empty(instance.handle.log()).await {
+        return last_words(&instance);
+    }
     let from = query.tail_lines.map_or(From::Start, From::Tail);
-    let lines = match logs::follow(&instance.handle.log_path(), from, query.follow).await {
+    let lines = match logs::follow(instance.handle.log(), from, query.follow).await {
         Ok(lines) => lines,
-        // An instance that ended took its log with it; what it said last is in its failure.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return last_words(&instance),
         Err(error) => {
             return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
@@ -110,6 +113,11 @@ async fn log(
     };
     let bytes = lines.map(move |entry| entry.map(|entry| render(&entry, query.timestamps)));
     plain(Body::from_stream(bytes))
+}
+
+async fn is_empty(log: &logs::Log) -> bool {
+    let file = tokio::fs::metadata(log.path()).await;
+    file.is_ok_and(|file| file.len() == 0)
 }
 
 /// An entry of the log as clients want it: the text, with its time if asked for.

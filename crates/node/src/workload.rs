@@ -1,16 +1,20 @@
 //! What a Revision asks to be run, taken out of its Kubernetes shape: the door behind which nothing knows Knative.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use api::core::Container;
 use api::quantity;
-use api::serving::{Revision, label};
+use api::serving::{Revision, condition, label};
 use control::scale::Bounds;
 use gateway::{Protocol, RevisionConfig, RevisionKey};
-use image::{Image, Reference, RootImage};
+use image::{Digest, Image, Reference, RootImage};
+use jiff::Timestamp;
 use sandbox::{Probe, Process, Spec};
 use serde_json::Value;
+
+use crate::images::Wanted;
 
 const DEFAULT_PORT: u16 = 8080;
 const DEFAULT_MEMORY_MIB: u32 = 256;
@@ -25,7 +29,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 #[derive(Debug, Clone)]
 pub(crate) struct Workload {
     pub(crate) key: RevisionKey,
-    pub(crate) image: Reference,
+    pub(crate) image: Wanted,
     /// Name of the Service; empty for a revision of a bare Configuration.
     pub(crate) service: String,
     command: Vec<String>,
@@ -41,6 +45,8 @@ pub(crate) struct Workload {
     pub(crate) bounds: Bounds,
     /// Whether it has been ready before, under a node that has ended.
     pub(crate) proven: bool,
+    /// How long it is tried by itself when it does not become ready.
+    pub(crate) deadline: Option<Timestamp>,
 }
 
 /// Why a Revision cannot be run as it is written.
@@ -110,7 +116,11 @@ impl Workload {
         let configuration = metadata.label(label::CONFIGURATION).unwrap_or_default();
         Ok(Self {
             key: RevisionKey::new(metadata.namespace.as_str(), metadata.name.as_str()),
-            image,
+            image: Wanted {
+                reference: image,
+                digest: resolved(revision),
+                holder: metadata.uid.clone(),
+            },
             env: env(container, port, &service, configuration, &metadata.name)?,
             service,
             command: container.command.clone(),
@@ -134,12 +144,24 @@ impl Workload {
                 queue_timeout: QUEUE_TIMEOUT,
             },
             bounds: Bounds::of(&metadata.annotations, concurrency),
-            proven: api::serving::is_ready(&revision.status.conditions),
+            proven: condition(&revision.status.conditions, "ResourcesAvailable")
+                .is_some_and(|available| available.status == "True"),
+            deadline: control::progress_deadline(revision),
         })
     }
 
+    /// How long an instance that is taken out of service may work on the requests it has: as long as a request may take.
+    pub(crate) fn drain(&self) -> Duration {
+        let timeout = self.gateway.timeout;
+        if timeout.is_zero() {
+            QUEUE_TIMEOUT
+        } else {
+            timeout
+        }
+    }
+
     /// What the sandbox is to start.
-    pub(crate) fn spec(&self, id: String, image: &Image, root: &RootImage) -> Spec {
+    pub(crate) fn spec(&self, id: String, image: &Image, root: &RootImage, log: PathBuf) -> Spec {
         let config = &image.config;
         let mut argv = if self.command.is_empty() {
             config.entrypoint.clone()
@@ -176,11 +198,19 @@ impl Workload {
             process,
             vcpus: self.vcpus,
             memory_mib: self.memory_mib,
+            log,
             port: self.port,
             probe: self.probe.clone(),
             ready_deadline: READY_DEADLINE,
         }
     }
+}
+
+/// What the image was resolved to when the revision was made: `status.containerStatuses[].imageDigest` is `repository@digest`.
+fn resolved(revision: &Revision) -> Option<Digest> {
+    let status = revision.status.container_statuses.first()?;
+    let (_, digest) = status.image_digest.split_once('@')?;
+    digest.parse().ok()
 }
 
 fn port(container: &Container, guest: Option<String>) -> Result<u16, Error> {
@@ -347,6 +377,25 @@ mod tests {
         assert_eq!(workload.image.to_string(), "dev.local/real:latest");
         assert_eq!(workload.port, 50052);
         assert_eq!(workload.gateway.protocol, Protocol::H2c);
+    }
+
+    #[test]
+    fn a_revision_stays_with_the_image_that_it_was_made_of() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let mut revision: Revision = serde_json::from_value(json!({
+            "metadata": {"name": "f-00001", "namespace": "ns", "uid": "u"},
+            "spec": {"containers": [{"image": "dev.local/a:tag"}]},
+        }))
+        .unwrap();
+        assert_eq!(Workload::of(&revision).unwrap().image.digest, None);
+        revision.status.container_statuses = vec![api::serving::ContainerStatus {
+            name: String::new(),
+            image_digest: format!("dev.local/a@{digest}"),
+        }];
+        let image = Workload::of(&revision).unwrap().image;
+        assert_eq!(image.digest.map(|it| it.to_string()), Some(digest));
+        assert_eq!(image.reference.to_string(), "dev.local/a:tag");
+        assert_eq!(image.holder, "u");
     }
 
     #[test]

@@ -55,6 +55,9 @@ pub struct Spec {
     pub vcpus: u32,
     /// Memory in MiB.
     pub memory_mib: u32,
+    /// Where its log goes: the entries before those in this file are in one beside it, with `.1` after the name. Its folder is
+    /// made. The log outlives the instance, and is its caller's to remove with [`crate::logs::remove`].
+    pub log: PathBuf,
     /// Where the function listens, in the guest.
     pub port: u16,
     /// How to tell that the function is ready.

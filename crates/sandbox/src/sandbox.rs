@@ -16,7 +16,8 @@ use vmm::kernel::Kernel;
 
 use crate::blocking;
 use crate::config::{Config, Spec};
-use crate::instance::{Environment, Handle, LOG, Shared, Task, usable};
+use crate::instance::{Environment, Handle, Shared, Task, usable};
+use crate::logs::Log;
 use crate::network::Pool;
 use crate::recovery::{self, Recovered};
 use crate::state::{Failure, Reason, State};
@@ -120,11 +121,11 @@ impl Sandbox {
     /// accepted has failed with [`Reason::Refused`] from the beginning.
     pub fn start(&self, spec: Spec) -> Handle {
         let (stops, asked) = mpsc::unbounded_channel();
-        let config = &self.0.environment.config;
+        let (log, progress) = Log::being_written(spec.log.clone());
         let shared = Arc::new(Shared {
             id: spec.id.clone(),
             port: spec.port,
-            log_path: config.run_dir.join(&spec.id).join(LOG),
+            log,
             state: watch::Sender::new(State::Pending),
             stops,
             namespace: Mutex::default(),
@@ -148,7 +149,7 @@ impl Sandbox {
             inner: self.0.clone(),
             shared: shared.clone(),
         };
-        let task = Task::new(self.0.environment.clone(), shared, spec, asked);
+        let task = Task::new(self.0.environment.clone(), shared, spec, asked, progress);
         self.0.tasks.spawn(
             async move {
                 let _end = end;

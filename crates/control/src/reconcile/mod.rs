@@ -1,13 +1,16 @@
 //! One plan for each kind.
 
+mod collect;
 mod configuration;
 mod revision;
 mod route;
 mod routing_state;
 mod service;
 
+pub(crate) use collect::plan as collect;
 pub(crate) use configuration::plan as configuration;
-pub(crate) use revision::{deadline, plan as revision};
+pub use revision::deadline as progress_deadline;
+pub(crate) use revision::plan as revision;
 pub(crate) use route::plan as route;
 pub(crate) use routing_state::plan as routing_state;
 pub(crate) use service::plan as service;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use api::serving::{ContainerStatus, Revision, is_ready};
 use jiff::Timestamp;
 
-use crate::conditions::{self, Verdict};
+use crate::conditions::{self, Verdict, whole_seconds};
 use crate::object::{Action, Object};
-use crate::observation::{ImageState, RevisionObservation};
+use crate::observation::{ImageState, InstanceFailure, RevisionObservation};
 use crate::scale::Bounds;
 
 const PROGRESS_DEADLINE: &str = "serving.knative.dev/progress-deadline";
@@ -49,7 +49,7 @@ pub(crate) fn plan(
 }
 
 /// When a Revision that has never been ready counts as failed; `None` for one that the store has not stamped yet.
-pub(crate) fn deadline(revision: &Revision) -> Option<Timestamp> {
+pub fn deadline(revision: &Revision) -> Option<Timestamp> {
     let given = revision.metadata.annotation(PROGRESS_DEADLINE);
     let allowed = given
         .and_then(api::duration::parse)
@@ -93,10 +93,14 @@ fn health(revision: &Revision, seen: &RevisionObservation, late: bool) -> (Verdi
     let available = if proven {
         Verdict::yes()
     } else if late {
-        Verdict::no(
-            "ProgressDeadlineExceeded",
-            "Initial scale was never achieved",
-        )
+        let why = match &seen.failure {
+            Some(failure) => format!(
+                "Initial scale was never achieved, and it is tried again when a request comes: {}",
+                failure.message
+            ),
+            None => "Initial scale was never achieved".to_owned(),
+        };
+        Verdict::no("ProgressDeadlineExceeded", why)
     } else {
         Verdict::unknown("Deploying", "")
     };
@@ -107,10 +111,7 @@ fn health(revision: &Revision, seen: &RevisionObservation, late: bool) -> (Verdi
         && let Some(failure) = &seen.failure
     {
         return match failure.exit_code {
-            Some(_) => {
-                let message = format!("Container failed with: {}", failure.message);
-                (Verdict::no(&failure.reason, message), available)
-            }
+            Some(_) => (crashed(seen, failure), available),
             // The process did not end: it is not known to be unwell, but there is no instance.
             None => (
                 Verdict::unknown("", ""),
@@ -133,6 +134,23 @@ fn health(revision: &Revision, seen: &RevisionObservation, late: bool) -> (Verdi
         Verdict::unknown("ResolvingDigests", "")
     };
     (healthy, available)
+}
+
+/// What is said of a process that ended by itself: once, or again and again after it has been well.
+fn crashed(seen: &RevisionObservation, failure: &InstanceFailure) -> Verdict {
+    let InstanceFailure {
+        reason, message, ..
+    } = failure;
+    match seen.next_try {
+        Some(next) if seen.ever_ready && seen.failures > 1 => {
+            let (failures, next) = (seen.failures, whole_seconds(next));
+            let message = format!(
+                "Container failed {failures} times in a row, and is started again at {next} or later. It failed last with: {message}"
+            );
+            Verdict::no("CrashLoopBackOff", message)
+        }
+        _ => Verdict::no(reason, format!("Container failed with: {message}")),
+    }
 }
 
 /// Whether it has instances; scaled to zero is no fault.

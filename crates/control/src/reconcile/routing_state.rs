@@ -11,7 +11,8 @@ use crate::conditions::whole_seconds;
 use crate::object::{Action, Object};
 
 const ROUTES: &str = "serving.knative.dev/routes";
-const MODIFIED: &str = "serving.knative.dev/routingStateModified";
+/// When the label last changed.
+pub(super) const MODIFIED: &str = "serving.knative.dev/routingStateModified";
 
 /// Labels a Revision that is being made.
 pub(super) fn begin(metadata: &mut ObjectMeta, now: Timestamp) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use backoff::{may_retry, pause};
+pub use backoff::{Backoff, FailedTry};
 pub use bounds::Bounds;
 use window::Window;
 
@@ -33,6 +33,10 @@ pub struct Input {
     pub wanted_since: Option<Timestamp>,
     /// Whether it was ever ready, so that the initial scale no longer holds.
     pub ever_ready: bool,
+    /// Whether the last try to become ready failed.
+    pub failed: bool,
+    /// Whether its progress deadline has passed.
+    pub late: bool,
     /// Whether traffic is routed to it.
     pub routed: bool,
     /// What was asked for.
@@ -58,7 +62,13 @@ impl Autoscaler {
     /// Decides the number of instances. `input.concurrency` is the average since the last call.
     pub fn decide(&mut self, input: &Input, now: Timestamp) -> Decision {
         let window = input.bounds.window;
-        let most = self.needs.observe(need(input), window, now);
+        // What a new revision starts with counts as needed, or the first instance to be ready would end the others.
+        let initial = if input.ever_ready {
+            0
+        } else {
+            input.bounds.initial
+        };
+        let most = self.needs.observe(need(input).max(initial), window, now);
         bounded(input, Some(most), now)
     }
 }
@@ -72,7 +82,11 @@ pub fn decide(input: &Input, now: Timestamp) -> Decision {
 fn bounded(input: &Input, recent: Option<u32>, now: Timestamp) -> Decision {
     let (wanted, why) = unbounded(input, recent, now);
     let bounds = &input.bounds;
-    let least = if input.routed { bounds.min } else { 0 };
+    let least = if input.routed && !given_up(input) {
+        bounds.min
+    } else {
+        0
+    };
     let most = if bounds.max == 0 {
         u32::MAX
     } else {
@@ -105,7 +119,7 @@ fn bounded(input: &Input, recent: Option<u32>, now: Timestamp) -> Decision {
 fn unbounded(input: &Input, recent: Option<u32>, now: Timestamp) -> (u32, String) {
     let bounds = &input.bounds;
     let present = input.ready.saturating_add(input.starting);
-    if !input.ever_ready && bounds.initial > 0 {
+    if !input.ever_ready && bounds.initial > 0 && !given_up(input) {
         return (bounds.initial, format!("initial-scale {}", bounds.initial));
     }
     let by_load = need(input);
@@ -130,6 +144,12 @@ fn unbounded(input: &Input, recent: Option<u32>, now: Timestamp) -> (u32, String
     }
 }
 
+/// Whether it has had its time to become ready and did not: then only a request has it tried again, as upstream's deployments
+/// stop at their progress deadline.
+fn given_up(input: &Input) -> bool {
+    !input.ever_ready && input.failed && input.late
+}
+
 /// Requests at once.
 fn load(input: &Input) -> f64 {
     input.concurrency.max(f64::from(input.queued))
@@ -142,6 +162,10 @@ fn need(input: &Input) -> u32 {
 
 /// Nothing runs and nobody waits. What ended by itself while it was in use is started again: the next request is near.
 fn gone(input: &Input, now: Timestamp) -> (u32, String) {
+    if given_up(input) {
+        let why = "it did not become ready in time, and no request waits";
+        return (0, why.to_owned());
+    }
     match input.last_request.map(|last| since(last, now)) {
         Some(quiet) if quiet < input.bounds.window => (
             1,

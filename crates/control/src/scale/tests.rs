@@ -22,6 +22,8 @@ fn input() -> Input {
         last_request: None,
         wanted_since: None,
         ever_ready: true,
+        failed: false,
+        late: false,
         routed: true,
         bounds: Bounds::of(&StringMap::new(), 0),
     }
@@ -32,6 +34,10 @@ fn decisions_follow_load_and_quiet() {
     let concurrency_of_one = Bounds::of(&StringMap::new(), 1);
     let retained = Bounds {
         retention: Duration::from_secs(30),
+        ..concurrency_of_one.clone()
+    };
+    let at_least_two = Bounds {
+        min: 2,
         ..concurrency_of_one.clone()
     };
     let several = Bounds {
@@ -169,6 +175,58 @@ fn decisions_follow_load_and_quiet() {
                 ..input()
             },
             1,
+        ),
+        (
+            "what fails at first is tried again by itself",
+            Input {
+                ever_ready: false,
+                failed: true,
+                ..input()
+            },
+            1,
+        ),
+        (
+            "until its progress deadline",
+            Input {
+                ever_ready: false,
+                failed: true,
+                late: true,
+                last_request: ago(1),
+                bounds: at_least_two.clone(),
+                ..input()
+            },
+            0,
+        ),
+        (
+            "and then when a request waits",
+            Input {
+                ever_ready: false,
+                failed: true,
+                late: true,
+                queued: 1,
+                last_request: ago(0),
+                ..input()
+            },
+            1,
+        ),
+        (
+            "a deadline that passed before the first try is no failure",
+            Input {
+                ever_ready: false,
+                late: true,
+                ..input()
+            },
+            1,
+        ),
+        (
+            "what was ready once is never given up",
+            Input {
+                failed: true,
+                late: true,
+                bounds: at_least_two,
+                ..input()
+            },
+            2,
         ),
         (
             "a fresh instance without a request is kept for the window",
@@ -312,4 +370,29 @@ fn a_function_in_use_keeps_an_instance_and_loses_it_when_the_window_has_passed()
     let kept = wishes.iter().take_while(|wish| **wish == 1).count();
     assert_eq!(kept, 60);
     assert!(wishes[kept..].iter().all(|wish| *wish == 0));
+}
+
+#[test]
+fn the_instances_that_a_revision_starts_with_are_kept_for_the_window() {
+    let bounds = Bounds {
+        initial: 3,
+        ..Bounds::of(&StringMap::new(), 0)
+    };
+    let mut autoscaler = Autoscaler::default();
+    let mut wishes = |second, ready| {
+        let seen = Input {
+            ready,
+            starting: 3 - ready,
+            ever_ready: ready > 0,
+            wanted_since: Some(NOW),
+            bounds: bounds.clone(),
+            ..input()
+        };
+        let now = Timestamp::from_second(second).unwrap();
+        autoscaler.decide(&seen, now).desired
+    };
+    assert_eq!(
+        [wishes(0, 0), wishes(1, 1), wishes(59, 3), wishes(60, 3)],
+        [3, 3, 3, 0]
+    );
 }

@@ -195,3 +195,35 @@ fn a_name_of_another_revision_is_refused_and_traffic_stays() {
     assert_eq!(world.said("RoutesReady"), "False RevisionNameTaken");
     assert_eq!(world.targets("f.ns.example.com"), [("f-b".to_owned(), 100)]);
 }
+
+#[test]
+fn a_function_that_crashes_again_and_again_says_so_with_its_exit_code() {
+    let mut world = World::new(&json!([]));
+    world.settle();
+    world.observe("f-00001", healthy());
+    let crashes = |failures| RevisionObservation {
+        ever_ready: true,
+        failures,
+        next_try: Some(world_time(8)),
+        ..crashed()
+    };
+    world.observe("f-00001", crashes(1));
+    let ready = |world: &World| {
+        let conditions = &world.revision("f-00001").status.conditions;
+        let message = condition(conditions, "Ready").unwrap().message.clone();
+        (told(conditions, "Ready"), message)
+    };
+    assert_eq!(ready(&world).0, "False ExitCode3");
+    world.observe("f-00001", crashes(3));
+    let (reason, message) = ready(&world);
+    assert_eq!(reason, "False CrashLoopBackOff");
+    for part in ["3 times", "1970-01-01T00:00:08Z", "exited with code 3"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    world.observe("f-00001", healthy());
+    assert_eq!(ready(&world).0, "True");
+}
+
+fn world_time(second: i64) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(second).unwrap()
+}

@@ -9,6 +9,7 @@ fn failure() -> Failure {
     Failure {
         reason: "ExitCode1".to_owned(),
         message: "the function exited: 100% broken".to_owned(),
+        next_try: None,
     }
 }
 
@@ -102,6 +103,25 @@ async fn a_failure_reaches_those_who_wait_and_those_who_come_later() {
     let waiting = rig.spawn_get().await;
     rig.until(|stats| stats.queued == 1).await;
     waiting.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_says_when_it_is_tried_again() {
+    let rig = Rig::start(RevisionConfig::default(), vec![]).await;
+    let failure = Failure {
+        next_try: Some(tokio::time::Instant::now() + std::time::Duration::from_millis(7500)),
+        ..failure()
+    };
+    rig.gateway.set_failure(&key(), Some(failure));
+    let answer = rig.get().await;
+    assert_eq!(answer.header("retry-after"), "8");
+    assert!(
+        answer.body.starts_with(
+            "revision default/hello-00001 has no instance, and is tried again in 8 s: ExitCode1: "
+        ),
+        "{}",
+        answer.body
+    );
 }
 
 #[tokio::test]

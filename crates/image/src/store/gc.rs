@@ -11,7 +11,7 @@ use super::session::{entries, sweep};
 use super::{Error, Store, root};
 
 impl Store {
-    /// Removes content and root file systems that no reference needs, and what interrupted operations
+    /// Removes content and root file systems that no reference and no pin needs, and what interrupted operations
     /// left. Says how many bytes that were. Roots that a process holds
     /// ([`RootImage`](super::RootImage)), and content of operations that are under way, stay.
     pub fn gc(&self) -> Result<u64, Error> {

@@ -11,6 +11,7 @@
 mod error;
 mod gc;
 mod layout;
+mod pins;
 mod references;
 mod root;
 mod session;

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::Error;
-use crate::manifest::{Descriptor, Index, REF_NAME};
+use crate::manifest::{Descriptor, Index, PINNED_FOR, REF_NAME};
 use crate::{Digest, Reference};
 
-/// Name → manifest. Entries that other tools made without a full name are kept as they are.
+/// Name → manifest, and who pinned → manifest. Entries that other tools made without a full name are kept as they are.
 #[derive(Debug, Default)]
 pub(super) struct References {
     named: BTreeMap<Reference, Descriptor>,
+    pinned: BTreeMap<String, Descriptor>,
     other: Vec<Descriptor>,
 }
 
@@ -31,23 +32,27 @@ impl References {
             })?;
         let mut references = Self::default();
         for entry in index.manifests {
-            let names = entry.annotations.as_ref();
-            match names.and_then(|names| names.get(REF_NAME)?.parse().ok()) {
-                Some(name) => _ = references.named.insert(name, entry),
-                None => references.other.push(entry),
+            let noted = |key| entry.annotations.as_ref()?.get(key);
+            if let Some(name) = noted(REF_NAME).and_then(|name| name.parse().ok()) {
+                references.named.insert(name, entry);
+            } else if let Some(holder) = noted(PINNED_FOR).cloned() {
+                references.pinned.insert(holder, entry);
+            } else {
+                references.other.push(entry);
             }
         }
         Ok(references)
     }
 
     pub(super) fn to_json(&self) -> Vec<u8> {
-        let named = self.named.values().chain(&self.other);
-        serde_json::to_vec_pretty(&Index::new(named.cloned().collect())).unwrap_or_default()
+        let all = self.all().cloned().collect();
+        serde_json::to_vec_pretty(&Index::new(all)).unwrap_or_default()
     }
 
     /// The image of this name. A digest is enough of a name if any image has it.
     pub(super) fn find(&self, reference: &Reference) -> Option<&Descriptor> {
-        let by_digest = |digest: &Digest| self.named.values().find(|it| it.digest == *digest);
+        let mut known = self.named.values().chain(self.pinned.values());
+        let mut by_digest = |digest: &Digest| known.find(|it| it.digest == *digest);
         let exact = self.named.get(reference);
         exact.or_else(|| by_digest(reference.digest()?))
     }
@@ -68,7 +73,30 @@ impl References {
 
     /// All manifests that must stay.
     pub(super) fn manifests(&self) -> BTreeSet<&Digest> {
-        let all = self.named.values().chain(&self.other);
-        all.map(|entry| &entry.digest).collect()
+        self.all().map(|entry| &entry.digest).collect()
+    }
+
+    /// What `holder` has pinned.
+    pub(super) fn pinned(&self, holder: &str) -> Option<&Digest> {
+        self.pinned.get(holder).map(|entry| &entry.digest)
+    }
+
+    pub(super) fn pin(&mut self, holder: &str, mut descriptor: Descriptor) {
+        let note = (PINNED_FOR.to_owned(), holder.to_owned());
+        descriptor.annotations = Some(BTreeMap::from([note]));
+        self.pinned.insert(holder.to_owned(), descriptor);
+    }
+
+    pub(super) fn holders(&self) -> impl Iterator<Item = &str> {
+        self.pinned.keys().map(String::as_str)
+    }
+
+    pub(super) fn retain_pins(&mut self, keep: impl Fn(&str) -> bool) {
+        self.pinned.retain(|holder, _| keep(holder));
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Descriptor> {
+        let named = self.named.values();
+        named.chain(self.pinned.values()).chain(&self.other)
     }
 }

@@ -6,35 +6,44 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::scale::{self, Autoscaler, Decision, Input};
+use control::scale::{Autoscaler, Backoff, Decision, FailedTry, Input};
 use control::{ImageState, InstanceFailure, RevisionObservation};
 use gateway::Failure as Refusal;
 use image::{Image, RootImage};
 use jiff::Timestamp;
-use sandbox::{Handle, State};
+use sandbox::{Failure, Handle, Reason, State};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
-use super::fleet::Fleet;
+use super::failure::observed;
+use super::fleet::{Fleet, Life};
 use super::{Command, Hands};
 use crate::images;
 use crate::instances::Instance;
+use crate::logs;
 use crate::names;
 use crate::workload::Workload;
 
 /// How often a revision with instances is looked at; one without is looked at only when something happens.
 const TICK: Duration = Duration::from_secs(1);
-/// Once taken out of service an instance has this long to finish its requests, and then its process to end.
-const DRAIN: Duration = Duration::from_secs(30);
+/// Once taken out of service, and done with its requests, an instance has this long to end by itself.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
 enum Event {
     Command(Option<Command>),
     Instance(String, State),
     Image(Box<Fetched>),
+    /// Time has passed, or a pause is over.
     Tick,
+}
+
+/// Why the actor ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    NodeStops,
+    Deleted,
 }
 
 /// An image with its root, or why there is none.
@@ -48,11 +57,16 @@ pub(super) struct Actor {
     autoscaler: Autoscaler,
     image: Option<(Image, RootImage)>,
     image_task: Option<ImageTask>,
+    image_asked: Timestamp,
     image_failure: Option<InstanceFailure>,
-    /// The last failure of an instance that no later success has made good.
+    image_backoff: Backoff,
+    /// The last failure of an instance.
     failure: Option<InstanceFailure>,
-    failures_in_a_row: u32,
-    last_failure_at: Option<Timestamp>,
+    /// Whether it speaks for the revision: no later success has made it good, and it was not followed by a new try at once.
+    failing: bool,
+    backoff: Backoff,
+    /// Why the gateway refuses requests, and until when, as it was told.
+    refusal: Option<(InstanceFailure, Timestamp)>,
     wanted_since: Option<Timestamp>,
     demand: bool,
     routed: bool,
@@ -81,10 +95,13 @@ impl Actor {
             autoscaler: Autoscaler::default(),
             image: None,
             image_task: None,
+            image_asked: Timestamp::now(),
             image_failure: None,
+            image_backoff: Backoff::default(),
             failure: None,
-            failures_in_a_row: 0,
-            last_failure_at: None,
+            failing: false,
+            backoff: Backoff::default(),
+            refusal: None,
             wanted_since: None,
             demand: false,
             routed: true,
@@ -96,8 +113,8 @@ impl Actor {
         }
     }
 
-    /// Runs until the sender of commands is gone. A revision that was deleted and made anew has a predecessor of the same name,
-    /// which must have left the gateway before.
+    /// Runs until the revision is deleted or the sender of commands is gone. A revision that was deleted and made anew has a
+    /// predecessor of the same name, which must have left the gateway before.
     pub(super) async fn run(
         mut self,
         mut inbox: mpsc::UnboundedReceiver<Command>,
@@ -105,60 +122,71 @@ impl Actor {
     ) {
         if let Some(predecessor) = predecessor {
             predecessor.cancelled().await;
+            self.hands
+                .gateway
+                .upsert_revision(&self.workload.key, self.workload.gateway);
         }
-        self.hands
-            .gateway
-            .upsert_revision(&self.workload.key, self.workload.gateway);
-        self.fetch_image();
+        self.fetch_image(Timestamp::now());
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        // As it was when we last acted: one that has ended since must wake us, too.
+        let mut pause = None;
+        let end = loop {
             let watched = self.needs_ticks();
             let event = tokio::select! {
                 command = inbox.recv() => Event::Command(command),
                 Some((id, state)) = self.states.recv() => Event::Instance(id, state),
                 image = arrival(&mut self.image_task, &self.workload) => Event::Image(Box::new(image)),
                 _ = ticks.tick(), if watched => Event::Tick,
+                () = until(pause) => Event::Tick,
             };
+            let now = Timestamp::now();
             match event {
-                Event::Command(None) => break,
+                Event::Command(None) => break End::NodeStops,
+                Event::Command(Some(Command::Deleted)) => break End::Deleted,
                 Event::Command(Some(Command::Demand)) => self.demand = true,
                 Event::Command(Some(Command::Routed(routed))) => self.routed = routed,
-                Event::Instance(id, state) => self.instance_changed(&id, &state),
-                Event::Image(result) => self.image_arrived(*result),
+                Event::Instance(id, state) => self.instance_changed(&id, &state, now),
+                Event::Image(result) => self.image_arrived(*result, now),
                 Event::Tick => {}
             }
             // A demand can be told late, when it has been met.
             if self.fleet.census().ready > 0 {
                 self.demand = false;
             }
-            self.act(Timestamp::now());
+            self.act(now);
+            self.tell_gateway(now);
             self.publish();
-        }
-        self.retire().await;
+            pause = self.pending(now);
+        };
+        self.retire(end).await;
     }
 
     fn needs_ticks(&self) -> bool {
-        !self.fleet.is_empty() || self.demand || self.desired > 0 || self.image_failure.is_some()
+        !self.fleet.is_empty() || self.demand || self.desired > 0
     }
 
-    fn fetch_image(&mut self) {
+    /// When the next try may be made, if that is not now.
+    fn pending(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.image {
+            Some(_) => self.backoff.pending(now),
+            None => self.image_backoff.pending(now),
+        }
+    }
+
+    fn fetch_image(&mut self, now: Timestamp) {
         let images = self.hands.images.clone();
-        let reference = self.workload.image.clone();
-        self.image_task = Some(tokio::spawn(
-            async move { images.prepare(&reference).await },
-        ));
+        let wanted = self.workload.image.clone();
+        self.image_asked = now;
+        self.image_task = Some(tokio::spawn(async move { images.prepare(&wanted).await }));
     }
 
-    fn image_arrived(&mut self, result: Fetched) {
+    fn image_arrived(&mut self, result: Fetched, now: Timestamp) {
         self.image_task = None;
         match result {
             Ok(image) => {
                 self.image = Some(image);
                 self.image_failure = None;
-                self.failures_in_a_row = 0;
-                self.last_failure_at = None;
-                self.hands.gateway.set_failure(&self.workload.key, None);
             }
             Err(error) => {
                 let message = format!(
@@ -172,37 +200,32 @@ impl Actor {
                     message,
                     exit_code: None,
                 };
-                self.failed(failure.clone());
                 self.image_failure = Some(failure);
+                let failed = FailedTry {
+                    started: self.image_asked,
+                    ready_since: None,
+                    proven: false,
+                };
+                self.image_backoff.failed(&failed, now);
             }
         }
     }
 
-    fn instance_changed(&mut self, id: &str, state: &State) {
-        self.fleet.changed(id, state);
+    fn instance_changed(&mut self, id: &str, state: &State, now: Timestamp) {
+        let life = self.fleet.changed(id, state, now);
         match state {
             State::Ready => {
                 self.ever_ready = true;
-                self.failure = None;
-                self.failures_in_a_row = 0;
-                self.last_failure_at = None;
+                self.failing = false;
             }
             State::Failed(failure) => {
                 warn!(instance = id, reason = failure.reason.name(), message = %failure.message, "instance failed");
-                self.failed(InstanceFailure {
-                    reason: match failure.exit_code {
-                        Some(code) => format!("ExitCode{code}"),
-                        None => failure.reason.name().to_owned(),
-                    },
-                    message: failure.message.clone(),
-                    exit_code: failure.exit_code,
-                });
+                self.failed(failure, life, now);
             }
             _ => {}
         }
         if state.is_terminal() {
-            let logs = self.hands.instances.ended(&self.workload.key, id);
-            remove_logs(logs);
+            remove_logs(self.hands.instances.ended(&self.workload.key, id));
         }
         if matches!(
             state,
@@ -214,25 +237,52 @@ impl Actor {
         }
     }
 
-    /// Notes a failure; requests that wait are told, unless another instance can still take them.
-    fn failed(&mut self, failure: InstanceFailure) {
-        self.failures_in_a_row += 1;
-        self.last_failure_at = Some(Timestamp::now());
-        let census = self.fleet.census();
-        if census == super::fleet::Census::default() {
-            let refusal = Refusal {
-                reason: failure.reason.clone(),
-                message: failure.message.clone(),
-            };
-            self.hands
-                .gateway
-                .set_failure(&self.workload.key, Some(refusal));
-            self.demand = false;
-        }
+    /// Notes the failure of an instance. Requests that wait go on waiting while it may be tried again at once.
+    fn failed(&mut self, failure: &Failure, life: Option<Life>, now: Timestamp) {
+        // It was ready, though that may have been too short to be seen.
+        self.ever_ready |= matches!(failure.reason, Reason::Exited(_));
+        self.backoff.failed(
+            &FailedTry {
+                started: life.map_or(now, |life| life.started),
+                ready_since: life.and_then(|life| life.ready_since),
+                proven: self.ever_ready,
+            },
+            now,
+        );
+        self.failure = Some(observed(failure));
         // One of several that failed does not speak for the others.
-        if census.ready == 0 {
-            self.failure = Some(failure);
+        if self.fleet.census().ready == 0 {
+            self.failing |= !self.ever_ready || self.backoff.pending(now).is_some();
         }
+    }
+
+    /// Why requests are to be refused, and until when: nothing answers, nothing is on its way, and the next try has to wait.
+    fn refusal(&self, now: Timestamp) -> Option<(InstanceFailure, Timestamp)> {
+        let census = self.fleet.census();
+        if census.ready + census.starting > 0 || self.image_task.is_some() {
+            return None;
+        }
+        let failure = match self.image {
+            Some(_) => &self.failure,
+            None => &self.image_failure,
+        };
+        Some((failure.clone()?, self.pending(now)?))
+    }
+
+    fn tell_gateway(&mut self, now: Timestamp) {
+        let refusal = self.refusal(now);
+        if refusal == self.refusal {
+            return;
+        }
+        let told = refusal.clone().map(|(failure, until)| Refusal {
+            reason: failure.reason,
+            message: failure.message,
+            next_try: Instant::now().checked_add(left(now, until)),
+        });
+        // Who waited is refused now, and demands nothing any more.
+        self.demand &= told.is_none();
+        self.hands.gateway.set_failure(&self.workload.key, told);
+        self.refusal = refusal;
     }
 
     fn decide(&mut self, now: Timestamp) -> Decision {
@@ -249,11 +299,19 @@ impl Actor {
                     .and_then(|at| Timestamp::try_from(at).ok()),
                 wanted_since: self.wanted_since,
                 ever_ready: self.ever_ready,
+                failed: self.failing || self.image_failure.is_some(),
+                late: self.late(now),
                 routed: self.routed,
                 bounds: self.workload.bounds.clone(),
             },
             now,
         )
+    }
+
+    fn late(&self, now: Timestamp) -> bool {
+        self.workload
+            .deadline
+            .is_some_and(|deadline| now >= deadline)
     }
 
     fn act(&mut self, now: Timestamp) {
@@ -264,30 +322,28 @@ impl Actor {
         self.desired = decision.desired;
         let census = self.fleet.census();
         let present = census.starting + census.ready;
-        if self.desired > present {
-            if scale::may_retry(self.failures_in_a_row, self.last_failure_at, now) {
-                for _ in present..self.desired {
-                    self.start_one(now);
-                }
-            }
-        } else if self.desired < present {
+        if self.desired < present {
             self.stop_some((present - self.desired) as usize);
         }
-        // A registry may have been away for a moment only; the status should not say so for ever.
-        let missing = self.image.is_none() && self.image_task.is_none();
-        if missing
-            && self.routed
-            && scale::may_retry(self.failures_in_a_row, self.last_failure_at, now)
-        {
-            self.fetch_image();
+        if self.pending(now).is_some() {
+            return;
         }
+        if self.image.is_some() {
+            for _ in present..self.desired {
+                self.start_one(now);
+            }
+        } else if self.image_task.is_none() && self.wants_image(now) {
+            self.fetch_image(now);
+        }
+    }
+
+    /// A registry may have been away for a moment only, and the status should not say so for ever.
+    fn wants_image(&self, now: Timestamp) -> bool {
+        self.desired > 0 || (self.routed && (self.ever_ready || !self.late(now)))
     }
 
     fn start_one(&mut self, now: Timestamp) {
         let Some((image, root)) = &self.image else {
-            if self.image_task.is_none() {
-                self.fetch_image();
-            }
             return;
         };
         let id = match names::suffix() {
@@ -297,12 +353,13 @@ impl Actor {
                 return;
             }
         };
-        // The last failure no longer speaks for the revision while it is tried again.
-        self.hands.gateway.set_failure(&self.workload.key, None);
-        let handle = self
-            .hands
-            .sandbox
-            .start(self.workload.spec(id, image, root));
+        if self.hands.instances.get(&id).is_some() {
+            // Its name, and its log, are another's; the next tick finds a better one.
+            return;
+        }
+        let log = self.hands.logs.of(&self.workload.key, &id);
+        let spec = self.workload.spec(id, image, root, log);
+        let handle = self.hands.sandbox.start(spec);
         self.forward_states(&handle);
         self.hands.instances.add(Instance {
             revision: self.workload.key.clone(),
@@ -311,7 +368,7 @@ impl Actor {
             started_at: now,
         });
         self.wanted_since = Some(now);
-        self.fleet.add(handle);
+        self.fleet.add(handle, now);
     }
 
     fn forward_states(&self, handle: &Handle) {
@@ -339,8 +396,9 @@ impl Actor {
             .set_endpoints(&self.workload.key, self.fleet.endpoints());
         for handle in leaving {
             let drained = self.hands.gateway.drained(&self.workload.key, handle.id());
+            let longest = self.workload.drain();
             tokio::spawn(async move {
-                let _ = tokio::time::timeout(DRAIN, drained).await;
+                let _ = tokio::time::timeout(longest, drained).await;
                 handle.stop(STOP_GRACE);
             });
         }
@@ -362,7 +420,13 @@ impl Actor {
             desired: self.desired,
             starting: census.starting,
             ready: census.ready,
-            failure: self.failure.clone(),
+            failure: self.failure.clone().filter(|_| self.failing),
+            failures: if self.failing {
+                self.backoff.failures()
+            } else {
+                0
+            },
+            next_try: self.backoff.next_try().filter(|_| self.failing),
             ever_ready: self.ever_ready,
         };
         let changed = self.publish.send_if_modified(|current| {
@@ -375,16 +439,19 @@ impl Actor {
         }
     }
 
-    /// Takes everything down: the revision was deleted, or the node stops.
-    async fn retire(mut self) {
+    /// Takes everything down. Of a revision that was deleted, logs and image go too.
+    async fn retire(mut self, end: End) {
         if let Some(task) = self.image_task.take() {
             task.abort();
         }
         let Hands {
-            gateway, instances, ..
+            gateway,
+            instances,
+            images,
+            ..
         } = self.hands;
         let key = &self.workload.key;
-        let deadline = Instant::now() + DRAIN;
+        let deadline = Instant::now() + self.workload.drain();
         let members = self.fleet.into_members();
         // The gateway forgets its endpoints with the revision, so they are asked for first.
         let ends: Vec<_> = members
@@ -403,7 +470,11 @@ impl Actor {
         drop(self.withdrawn);
         futures_util::future::join_all(ends).await;
         let live = members.iter().map(|handle| handle.id().to_owned());
-        remove_logs(instances.remove(live.chain(ended)));
+        let gone = instances.remove(live.chain(ended));
+        if end == End::Deleted {
+            remove_logs(gone);
+            images.let_go(self.workload.image.holder.clone()).await;
+        }
     }
 }
 
@@ -412,17 +483,25 @@ async fn arrival(task: &mut Option<ImageTask>, workload: &Workload) -> Fetched {
     match task {
         Some(running) => running
             .await
-            .unwrap_or_else(|_| Err(images::Error::Stopped(workload.image.clone()))),
+            .unwrap_or_else(|_| Err(images::Error::Stopped(workload.image.reference.clone()))),
         None => std::future::pending().await,
     }
 }
 
-fn remove_logs(logs: Vec<std::path::PathBuf>) {
-    for log in logs {
-        if let Err(error) = std::fs::remove_file(&log)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            warn!(log = %log.display(), %error, "cannot remove an old log");
-        }
+/// Waits until `time`; for ever if there is none.
+async fn until(time: Option<Timestamp>) {
+    match time {
+        Some(time) => tokio::time::sleep(left(Timestamp::now(), time)).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn left(now: Timestamp, time: Timestamp) -> Duration {
+    Duration::try_from(now.duration_until(time)).unwrap_or_default()
+}
+
+fn remove_logs(instances: Vec<Handle>) {
+    for instance in instances {
+        logs::remove(instance.log().path());
     }
 }

@@ -1,10 +1,12 @@
 //! The instances of one revision, and which of them answer.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use gateway::{Connector, Endpoint};
+use jiff::Timestamp;
 use sandbox::{Handle, State};
 use tokio::net::TcpStream;
 
@@ -24,27 +26,46 @@ pub(super) struct Fleet {
 struct Member {
     handle: Handle,
     state: State,
+    started: Timestamp,
+    ready_since: Option<Timestamp>,
     /// Taken out of service by us: no new requests, waiting for its last ones.
     leaving: bool,
 }
 
+/// How an instance that ended has lived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Life {
+    pub(super) started: Timestamp,
+    pub(super) ready_since: Option<Timestamp>,
+}
+
 impl Fleet {
-    pub(super) fn add(&mut self, handle: Handle) {
+    pub(super) fn add(&mut self, handle: Handle, now: Timestamp) {
         let member = Member {
             state: State::Pending,
+            started: now,
+            ready_since: None,
             leaving: false,
             handle,
         };
         self.members.insert(member.handle.id().to_owned(), member);
     }
 
-    /// Notes the new state of an instance; an instance at its end is no longer of the fleet.
-    pub(super) fn changed(&mut self, id: &str, state: &State) {
+    /// Notes the new state of an instance. One at its end is no longer of the fleet, and its life is told.
+    pub(super) fn changed(&mut self, id: &str, state: &State, now: Timestamp) -> Option<Life> {
         if state.is_terminal() {
-            self.members.remove(id);
-        } else if let Some(member) = self.members.get_mut(id) {
-            member.state = state.clone();
+            let member = self.members.remove(id)?;
+            return Some(Life {
+                started: member.started,
+                ready_since: member.ready_since,
+            });
         }
+        let member = self.members.get_mut(id)?;
+        member.state = state.clone();
+        if member.state == State::Ready {
+            member.ready_since.get_or_insert(now);
+        }
+        None
     }
 
     pub(super) fn census(&self) -> Census {
@@ -68,14 +89,14 @@ impl Fleet {
         self.members.into_values().map(|it| it.handle).collect()
     }
 
-    /// Takes `count` instances out of service: those that are not ready yet first, then the newest names.
+    /// Takes `count` instances out of service: those that are not ready yet first, then the youngest.
     pub(super) fn take_out(&mut self, count: usize) -> Vec<Handle> {
         let mut candidates: Vec<&mut Member> = self
             .members
             .values_mut()
             .filter(|member| !member.leaving)
             .collect();
-        candidates.sort_by_key(|member| member.state == State::Ready);
+        candidates.sort_by_key(|member| (member.state == State::Ready, Reverse(member.started)));
         candidates
             .into_iter()
             .take(count)

@@ -8,6 +8,7 @@
 //! ```
 
 mod actor;
+mod failure;
 mod fleet;
 
 use std::sync::Arc;
@@ -19,8 +20,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::demand::Doorbells;
 use crate::images::Images;
 use crate::instances::Instances;
+use crate::logs::Logs;
 use crate::workload::Workload;
 
 /// What every revision's actor works with.
@@ -30,6 +33,8 @@ pub(crate) struct Hands {
     pub(crate) images: Images,
     pub(crate) gateway: Gateway,
     pub(crate) instances: Instances,
+    pub(crate) logs: Logs,
+    pub(crate) doorbells: Doorbells,
     /// Told when the observation of a revision changed.
     pub(crate) changed: mpsc::UnboundedSender<RevisionKey>,
 }
@@ -41,6 +46,8 @@ pub(crate) enum Command {
     Demand,
     /// Whether any route sends traffic here.
     Routed(bool),
+    /// The revision is no more: leave nothing of it.
+    Deleted,
 }
 
 /// A running revision. Dropping it stops its instances, in the background.
@@ -49,6 +56,8 @@ pub(crate) struct Runner {
     observed: watch::Receiver<RevisionObservation>,
     task: JoinHandle<()>,
     withdrawn: CancellationToken,
+    /// What it was last told.
+    routed: Option<bool>,
 }
 
 impl Runner {
@@ -59,7 +68,14 @@ impl Runner {
         predecessor: Option<CancellationToken>,
     ) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
+        hands.doorbells.install(&workload.key, &commands);
         let (publish, observed) = watch::channel(RevisionObservation::default());
+        if predecessor.is_none() {
+            // Before any route leads here.
+            hands
+                .gateway
+                .upsert_revision(&workload.key, workload.gateway);
+        }
         let withdrawn = CancellationToken::new();
         let guard = withdrawn.clone().drop_guard();
         let actor = actor::Actor::new(Arc::new(workload), hands, publish, guard);
@@ -69,11 +85,20 @@ impl Runner {
             observed,
             task,
             withdrawn,
+            routed: None,
+        }
+    }
+
+    /// Tells the actor whether any route sends traffic here, if that is news.
+    pub(crate) fn tell_routed(&mut self, routed: bool) {
+        if self.routed != Some(routed) {
+            self.routed = Some(routed);
+            self.tell(Command::Routed(routed));
         }
     }
 
     /// Tells the actor something; it may have ended, which is no concern of the caller.
-    pub(crate) fn tell(&self, command: Command) {
+    fn tell(&self, command: Command) {
         let _ = self.commands.send(command);
     }
 
@@ -87,8 +112,14 @@ impl Runner {
     }
 
     /// Stops all instances and waits until they are gone.
-    pub(crate) async fn retire(self) {
+    pub(crate) async fn stop(self) {
         drop(self.commands);
         let _ = self.task.await;
+    }
+
+    /// As [`Self::stop`]; then removes whatever was kept for the revision.
+    pub(crate) async fn delete(self) {
+        self.tell(Command::Deleted);
+        self.stop().await;
     }
 }

@@ -1,7 +1,6 @@
 //! What everybody but its owner holds of an instance.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::logs::Log;
 use crate::network;
 use crate::state::State;
 
@@ -31,7 +31,7 @@ pub struct Handle(pub(crate) Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) id: String,
     pub(crate) port: u16,
-    pub(crate) log_path: PathBuf,
+    pub(crate) log: Log,
     pub(crate) state: watch::Sender<State>,
     /// The grace of each stop that was asked for.
     pub(crate) stops: mpsc::UnboundedSender<Duration>,
@@ -132,10 +132,9 @@ impl Handle {
         self.0.phases()
     }
 
-    /// The function's log, for [`crate::logs::follow`]. It is there from the start of the hypervisor until the instance
-    /// has ended.
-    pub fn log_path(&self) -> PathBuf {
-        self.0.log_path.clone()
+    /// The function's log, for [`crate::logs::follow`].
+    pub fn log(&self) -> &Log {
+        &self.0.log
     }
 
     /// The hypervisor's process, once there is one.

@@ -12,8 +12,5 @@ pub(crate) use handle::Shared;
 pub use handle::{Handle, Phase};
 pub(crate) use task::{Environment, Task};
 
-/// The function's log in an instance's folder.
-pub(crate) const LOG: &str = "function.log";
-
 /// How many of the last lines a failure's message quotes.
 pub(crate) const TAIL: usize = 10;

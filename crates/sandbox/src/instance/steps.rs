@@ -16,11 +16,11 @@ use vmm::agent::protocol::Process;
 use vmm::agent::{self, Commands, Events, Listener, Session};
 use vmm::{Machine, MachineConfig};
 
+use super::TAIL;
 use super::folder::{Folder, Record};
 use super::task::Environment;
-use super::{LOG, TAIL};
 use crate::config::{Probe, Spec};
-use crate::logs::Writer;
+use crate::logs::{Progress, Writer};
 use crate::network::Network;
 use crate::{blocking, chain, probe};
 
@@ -71,8 +71,13 @@ impl From<&str> for AgentError {
     }
 }
 
-/// Takes a network, makes the folder, and records there what will have to be cleaned up.
-pub(super) async fn take_network(environment: Arc<Environment>, id: String) -> Outcome {
+/// Takes a network, makes the folder, records there what will have to be cleaned up, and opens the log.
+pub(super) async fn take_network(
+    environment: Arc<Environment>,
+    id: String,
+    log: PathBuf,
+    progress: Progress,
+) -> Outcome {
     Outcome::Network(
         async {
             let network = environment
@@ -93,8 +98,8 @@ pub(super) async fn take_network(environment: Arc<Environment>, id: String) -> O
                 }
                 .write(folder.path())
                 .map_err(in_folder)?;
-                let log = folder.path().join(LOG);
-                let log = Writer::open(&log, config.log_max_bytes, TAIL).map_err(in_folder)?;
+                let log = Writer::open(&log, config.log_max_bytes, TAIL, progress)
+                    .map_err(|error| format!("cannot open the log {}: {error}", log.display()))?;
                 Ok(Place {
                     folder,
                     network,

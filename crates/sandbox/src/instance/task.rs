@@ -21,7 +21,7 @@ use super::steps::{self, AgentError, Outcome};
 use crate::chain;
 use crate::config::{Config, Spec};
 use crate::lifecycle::{Action, Drain, Event, Stage, step};
-use crate::logs::{Stream, Writer};
+use crate::logs::{Progress, Stream, Writer};
 use crate::network::{Network, Pool};
 use crate::state::{Exit, Failure, Reason, State};
 
@@ -39,6 +39,8 @@ pub(crate) struct Task {
     shared: Arc<Shared>,
     spec: Spec,
     stops: mpsc::UnboundedReceiver<Duration>,
+    /// Until it is gone, the log's readers wait for more.
+    progress: Progress,
 
     /// The step under way.
     step: Option<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
@@ -78,12 +80,14 @@ impl Task {
         shared: Arc<Shared>,
         spec: Spec,
         stops: mpsc::UnboundedReceiver<Duration>,
+        progress: Progress,
     ) -> Self {
         Self {
             environment,
             shared,
             spec,
             stops,
+            progress,
             step: None,
             deadline: None,
             phase: Instant::now(),
@@ -125,7 +129,9 @@ impl Task {
             Action::Nothing => {}
             Action::TakeNetwork => {
                 self.deadline = Instant::now().checked_add(environment.config.boot_deadline);
-                self.begin(steps::take_network(environment, self.spec.id.clone()));
+                let (id, log) = (self.spec.id.clone(), self.spec.log.clone());
+                let progress = self.progress.clone();
+                self.begin(steps::take_network(environment, id, log, progress));
             }
             Action::BootHypervisor => {
                 let machine = match (&self.folder, &mut self.network) {

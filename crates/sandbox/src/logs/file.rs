@@ -4,6 +4,17 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+/// Removes the log at `path`, with the entries before it. There may be none.
+pub fn remove(path: &Path) -> io::Result<()> {
+    for file in [path, &old(path)] {
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// The file of the entries before those in `path`.
 pub(super) fn old(path: &Path) -> PathBuf {
     beside(path, ".1")
@@ -25,8 +36,11 @@ pub(super) struct Rotating {
 }
 
 impl Rotating {
-    /// Opens the file to append. It and its predecessor hold `max_bytes` each, or one write if that is more.
+    /// Opens the file to append, and makes its folder. It and its predecessor hold `max_bytes` each, or one write if that is more.
     pub(super) fn open(path: &Path, max_bytes: u64) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
         let file = open(path)?;
         Ok(Self {
             size: file.metadata()?.len(),

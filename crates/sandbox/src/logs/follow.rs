@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
@@ -13,9 +12,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::file::old;
-
-/// How long a reader at the end of the log waits before it looks again.
-const PAUSE: Duration = Duration::from_millis(50);
+use super::progress::Log;
 
 /// Where to start reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,15 +23,15 @@ pub enum From {
     Tail(usize),
 }
 
-/// Reads the log at `path` as a stream of entries, each without its line's end. With `follow` the stream goes on
-/// with what is written later and ends when the instance's log is removed; else it ends where the log
-/// ends now.
+/// Reads a log as a stream of entries, each without its line's end. With `follow` the stream goes on with what is written later
+/// and ends when the instance has ended, or its log is removed; else it ends where the log ends now. Fails with `NotFound`
+/// when there is no log, and with `follow` when there will be none either.
 pub async fn follow(
-    path: &Path,
+    log: &Log,
     from: From,
     follow: bool,
 ) -> io::Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>> {
-    let reader = Follow::open(path, from, follow).await?;
+    let reader = Follow::open(log, from, follow).await?;
     Ok(stream::try_unfold(reader, |mut reader| async move {
         Ok(reader.next().await?.map(|entry| (entry, reader)))
     }))
@@ -42,13 +39,15 @@ pub async fn follow(
 
 /// The reader behind [`follow`], to be asked entry by entry.
 ///
-/// It holds the file it reads open, so a rotation takes nothing from it; a log that rotates twice within
-/// 50 ms loses the entries in between.
+/// It holds the file it reads open, so a rotation takes nothing from it; a log that rotates twice before a reader has read
+/// that file to its end loses the entries in between.
 #[derive(Debug)]
 pub struct Follow {
-    path: PathBuf,
+    log: Log,
     /// Whether to wait for more at the end.
     waits: bool,
+    /// Whether nobody writes any more.
+    ended: bool,
     /// The file being read and those after it, oldest first; never empty.
     files: VecDeque<BufReader<File>>,
     /// What was read of an entry whose end is not there yet.
@@ -56,15 +55,24 @@ pub struct Follow {
 }
 
 impl Follow {
-    /// Opens the log. It must exist.
-    pub async fn open(path: &Path, from: From, follow: bool) -> io::Result<Self> {
-        let owned = path.to_owned();
-        let files = tokio::task::spawn_blocking(move || open(&owned, from))
-            .await
-            .map_err(io::Error::other)??;
+    /// Opens the log. With `follow` it waits until there is one.
+    pub async fn open(log: &Log, from: From, follow: bool) -> io::Result<Self> {
+        let mut log = log.clone();
+        let mut ended = false;
+        let files = loop {
+            let path = log.path().to_owned();
+            let opened = tokio::task::spawn_blocking(move || open(&path, from));
+            match opened.await.map_err(io::Error::other)? {
+                Err(error) if follow && !ended && error.kind() == io::ErrorKind::NotFound => {
+                    ended = log.changes.changed().await.is_err();
+                }
+                opened => break opened?,
+            }
+        };
         Ok(Self {
-            path: path.to_owned(),
+            log,
             waits: follow,
+            ended,
             files: files
                 .into_iter()
                 .map(|file| BufReader::new(File::from_std(file)))
@@ -88,7 +96,10 @@ impl Follow {
                 return Ok(None);
             }
             match self.look().await? {
-                Look::Same => tokio::time::sleep(PAUSE).await,
+                Look::Same if self.ended => self.waits = false,
+                // What is written after we have read counts as a change that was not seen yet. When nobody writes any more,
+                // what came between our last look and the end is still to be read.
+                Look::Same => self.ended = self.log.changes.changed().await.is_err(),
                 Look::Rotated(next) => self.files.push_back(next),
                 Look::Removed => {
                     // The writer may have written between our last read and the removal.
@@ -117,7 +128,7 @@ impl Follow {
             return Ok(Look::Removed);
         };
         let read = reader.get_ref().metadata().await?;
-        match File::open(&self.path).await {
+        match File::open(self.log.path()).await {
             Ok(file) => {
                 let there = file.metadata().await?;
                 if (there.dev(), there.ino()) == (read.dev(), read.ino()) {
@@ -194,26 +205,31 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::logs::file::Rotating;
+    use crate::logs::file::{self, Rotating};
+    use crate::logs::progress::Progress;
 
-    struct Log {
-        folder: tempfile::TempDir,
+    struct Written {
+        _folder: tempfile::TempDir,
         file: Rotating,
+        log: Log,
+        progress: Progress,
     }
 
-    impl Log {
+    impl Written {
         fn new(max_bytes: u64) -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let file = Rotating::open(&folder.path().join("log"), max_bytes).unwrap();
-            Self { folder, file }
-        }
-
-        fn path(&self) -> PathBuf {
-            self.folder.path().join("log")
+            let (log, progress) = Log::being_written(folder.path().join("log"));
+            Self {
+                file: Rotating::open(log.path(), max_bytes).unwrap(),
+                _folder: folder,
+                log,
+                progress,
+            }
         }
 
         fn write(&mut self, line: impl std::fmt::Display) {
             self.file.write(format!("{line}\n").as_bytes()).unwrap();
+            self.progress.made();
         }
     }
 
@@ -227,9 +243,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_start_and_the_tail_reach_over_a_rotation() {
-        let mut log = Log::new(12);
+        let mut written = Written::new(12);
         for number in 1..=5 {
-            log.write(format!("line{number}"));
+            written.write(format!("line{number}"));
         }
         for (from, expected) in [
             (From::Start, &["line3", "line4", "line5"][..]),
@@ -238,18 +254,18 @@ mod tests {
             (From::Tail(1), &["line5"]),
             (From::Tail(0), &[]),
         ] {
-            let reader = Follow::open(&log.path(), from, false).await.unwrap();
+            let reader = Follow::open(&written.log, from, false).await.unwrap();
             assert_eq!(rest(reader).await, expected, "{from:?}");
         }
     }
 
     #[tokio::test]
     async fn a_tail_longer_than_one_block_is_found() {
-        let mut log = Log::new(1 << 30);
+        let mut written = Written::new(1 << 30);
         for number in 0..40_000 {
-            log.write(number);
+            written.write(number);
         }
-        let reader = Follow::open(&log.path(), From::Tail(30_000), false)
+        let reader = Follow::open(&written.log, From::Tail(30_000), false)
             .await
             .unwrap();
         let lines = rest(reader).await;
@@ -259,18 +275,52 @@ mod tests {
 
     #[tokio::test]
     async fn a_follower_sees_what_is_written_later_over_rotations_until_the_log_is_removed() {
-        let mut log = Log::new(12);
-        log.write("line1");
-        let mut reader = Follow::open(&log.path(), From::Start, true).await.unwrap();
+        let mut written = Written::new(12);
+        written.write("line1");
+        let mut reader = Follow::open(&written.log, From::Start, true).await.unwrap();
         assert_eq!(reader.next().await.unwrap().unwrap(), "line1");
         for number in 2..=9 {
-            log.write(format!("line{number}"));
+            written.write(format!("line{number}"));
             let line = reader.next().await.unwrap().unwrap();
             assert_eq!(line, format!("line{number}"));
         }
-        log.write("last");
-        fs::remove_dir_all(log.folder.path()).unwrap();
+        written.write("last");
+        file::remove(written.log.path()).unwrap();
         assert_eq!(rest(reader).await, ["last"]);
+    }
+
+    #[tokio::test]
+    async fn a_follower_reads_to_the_end_when_nobody_writes_any_more() {
+        let mut written = Written::new(12);
+        let reader = Follow::open(&written.log, From::Start, true).await.unwrap();
+        written.write("last");
+        let Written {
+            _folder, progress, ..
+        } = written;
+        drop(progress);
+        assert_eq!(rest(reader).await, ["last"]);
+    }
+
+    #[tokio::test]
+    async fn a_follower_waits_for_a_log_that_is_not_there_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, progress) = Log::being_written(folder.path().join("log"));
+        let missing = Follow::open(&log, From::Start, false).await.unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        let opening = tokio::spawn({
+            let log = log.clone();
+            async move { Follow::open(&log, From::Start, true).await }
+        });
+        tokio::task::yield_now().await;
+        fs::write(log.path(), "first\n").unwrap();
+        progress.made();
+        let mut reader = opening.await.unwrap().unwrap();
+        assert_eq!(reader.next().await.unwrap().unwrap(), "first");
+
+        let (never, progress) = Log::being_written(folder.path().join("never"));
+        drop(progress);
+        let missing = Follow::open(&never, From::Start, true).await.unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
     }
 
     #[tokio::test]
@@ -279,9 +329,11 @@ mod tests {
         let path = folder.path().join("log");
         let mut file = fs::File::create(&path).unwrap();
         file.write_all(b"begin").unwrap();
-        let mut reader = Follow::open(&path, From::Start, true).await.unwrap();
+        let (log, progress) = Log::being_written(path);
+        let mut reader = Follow::open(&log, From::Start, true).await.unwrap();
         assert_eq!(reader.read().await.unwrap(), None);
         file.write_all(b"ning\n").unwrap();
+        progress.made();
         assert_eq!(reader.next().await.unwrap().unwrap(), "beginning");
     }
 }

@@ -8,6 +8,7 @@ use tracing::warn;
 
 use super::file::Rotating;
 use super::line::{Line, Splitter, Stream};
+use super::progress::Progress;
 use super::tail::Tail;
 
 /// Writes one instance's log.
@@ -19,18 +20,28 @@ pub(crate) struct Writer {
     tail: Tail,
     entries: Vec<u8>,
     broken: bool,
+    progress: Progress,
 }
 
 impl Writer {
     /// Opens the log at `path` and keeps the last `tail` lines at hand.
-    pub(crate) fn open(path: &Path, max_bytes: u64, tail: usize) -> io::Result<Self> {
+    pub(crate) fn open(
+        path: &Path,
+        max_bytes: u64,
+        tail: usize,
+        progress: Progress,
+    ) -> io::Result<Self> {
+        let file = Rotating::open(path, max_bytes)?;
+        // Readers may wait for the file itself.
+        progress.made();
         Ok(Self {
-            file: Rotating::open(path, max_bytes)?,
+            file,
             stdout: Splitter::default(),
             stderr: Splitter::default(),
             tail: Tail::new(tail),
             entries: Vec::new(),
             broken: false,
+            progress,
         })
     }
 
@@ -88,6 +99,7 @@ impl Writer {
             }
         }
         self.entries.clear();
+        self.progress.made();
     }
 }
 
@@ -112,13 +124,17 @@ fn entry(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logs::progress::Log;
 
     #[test]
     fn both_streams_go_to_one_file_and_keep_their_lines_apart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let now = "2026-01-02T03:04:05.000000006Z".parse().unwrap();
-        let mut writer = Writer::open(&path, 1 << 20, 2).unwrap();
+        let mut writer = {
+            let (_, progress) = Log::being_written(path.clone());
+            Writer::open(&path, 1 << 20, 2, progress).unwrap()
+        };
         writer.write(Stream::Stdout, b"out", now);
         writer.write(Stream::Stderr, b"err\n", now);
         writer.write(Stream::Stdout, b"put\nlast", now);

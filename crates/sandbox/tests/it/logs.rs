@@ -26,7 +26,7 @@ async fn a_log_is_followed_from_its_start_to_the_end_of_its_instance() {
     .await;
     let instance = node.start("hello");
     ready(&instance).await;
-    let entries = logs::follow(&instance.log_path(), From::Start, true)
+    let entries = logs::follow(instance.log(), From::Start, true)
         .await
         .unwrap();
     instance.stop(LONG);
@@ -49,7 +49,32 @@ async fn a_log_is_followed_from_its_start_to_the_end_of_its_instance() {
         ]
     );
     assert_eq!(stopped(&instance).await, State::Stopped);
-    assert!(!instance.log_path().exists());
+    // The log outlives the instance, for whoever wants to know why it ended.
+    let again = logs::follow(instance.log(), From::Start, true)
+        .await
+        .unwrap();
+    assert_eq!(again.count().await, lines.len());
+    logs::remove(instance.log().path()).unwrap();
+    assert!(!instance.log().path().exists());
+}
+
+#[tokio::test]
+async fn the_log_of_an_instance_that_is_still_booting_is_waited_for() {
+    let node = Node::new(|guest| async move {
+        let (mut link, _) = guest.start().await?;
+        link.print(Stream::Stdout, "here\n").await?;
+        link.shutdown().await?;
+        Ok(())
+    })
+    .await;
+    let instance = node.start("slow");
+    let mut entries = Follow::open(instance.log(), From::Start, true)
+        .await
+        .unwrap();
+    let entry = entries.next().await.unwrap().unwrap();
+    assert_eq!(Line::parse(&entry).unwrap().text, b"here");
+    node.sandbox.shutdown(Duration::ZERO).await;
+    assert_eq!(entries.next().await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -68,10 +93,12 @@ async fn a_function_that_floods_its_log_fills_neither_the_disk_nor_the_way_of_a_
     .await;
     let instance = node.start("flood");
     ready(&instance).await;
-    let path = instance.log_path();
+    let path = instance.log().path().to_owned();
     let old = path.with_extension("log.1");
     // More than both files hold, so it has rotated by the time this has been read.
-    let mut entries = Follow::open(&path, From::Start, true).await.unwrap();
+    let mut entries = Follow::open(instance.log(), From::Start, true)
+        .await
+        .unwrap();
     for _ in 0..200 {
         entries.next().await.unwrap().unwrap();
     }

@@ -20,6 +20,7 @@ pub(crate) struct Node {
     pub(crate) sandbox: Sandbox,
     pub(crate) config: Config,
     root: PathBuf,
+    logs: TempDir,
     _folder: TempDir,
 }
 
@@ -44,6 +45,7 @@ impl Node {
             sandbox,
             config,
             root,
+            logs: tempfile::tempdir().unwrap(),
             _folder: folder,
         }
     }
@@ -54,7 +56,7 @@ impl Node {
     }
 
     pub(crate) fn spec(&self, id: &str) -> Spec {
-        spec(id, &self.root)
+        spec(id, &self.root, self.logs.path())
     }
 
     pub(crate) fn folder(&self, id: &str) -> PathBuf {
@@ -91,10 +93,11 @@ pub(crate) fn config(folder: &Path) -> Config {
 }
 
 /// An instance that is ready when its guest listens on 8080.
-pub(crate) fn spec(id: &str, root: &Path) -> Spec {
+pub(crate) fn spec(id: &str, root: &Path, logs: &Path) -> Spec {
     Spec {
         id: id.into(),
         root: root.to_owned(),
+        log: logs.join(format!("{id}.log")),
         process: Process {
             argv: vec!["/app/server".into()],
             env: vec![("PORT".into(), "8080".into())],

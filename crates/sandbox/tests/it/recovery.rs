@@ -54,7 +54,7 @@ fn victim(run_dir: &Path) {
         .unwrap();
         assert_eq!(recovered, Recovered::default());
         for id in ["one", "two"] {
-            ready(&sandbox.start(node::spec(id, &root))).await;
+            ready(&sandbox.start(node::spec(id, &root, &run_dir.with_extension("logs")))).await;
         }
         sandbox.warm().await;
         eprintln!("all is up");
@@ -152,7 +152,7 @@ fn what_a_killed_node_left_is_taken_down_by_the_next_and_counted() {
 
     // And it works.
     runtime.block_on(async {
-        ready(&sandbox.start(node::spec("one", &fake.root()))).await;
+        ready(&sandbox.start(node::spec("one", &fake.root(), folder.path()))).await;
         sandbox.shutdown(std::time::Duration::ZERO).await;
     });
     assert!(namespaces(&run_dir).is_empty());

@@ -35,15 +35,18 @@ pub(crate) async fn run(api: &Api, args: &cli::Logs) -> Outcome {
     Ok(())
 }
 
-/// The newest instance of a service, ended ones included.
+/// The newest instance of a service that is ready; without one, the newest of all, ended ones included.
 async fn newest(api: &Api, args: &cli::Logs) -> Outcome<String> {
     api.get(Kind::Service, &args.namespace, &args.name).await?;
     let selector = format!("serving.knative.dev/service%3D{}", args.name);
     let instances = api
         .list(Kind::Instance, Some(&args.namespace), Some(&selector))
         .await?;
-    let created = |it: &&Value| text(it, "/metadata/creationTimestamp");
-    let newest = instances.iter().max_by_key(created).ok_or_else(|| {
+    let order = |it: &&Value| {
+        let running = text(it, "/status/phase") == "Running";
+        (running, text(it, "/metadata/creationTimestamp"))
+    };
+    let newest = instances.iter().max_by_key(order).ok_or_else(|| {
         Failure::not_found(format!(
             "service {} has had no instance since the node started",
             args.name

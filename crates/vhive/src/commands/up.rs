@@ -1,5 +1,6 @@
 //! `vhive up`: the node in the foreground.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -7,6 +8,7 @@ use node::Node;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use vmm::kernel::KernelStore;
+use vmm::qemu::Qemu;
 
 use crate::cli::{Global, NodeArgs, Up};
 use crate::exit::{Code, Failure, Outcome};
@@ -44,13 +46,18 @@ pub(crate) async fn start(
     })?;
     let choice = args.accel;
     let accel = tokio::task::spawn_blocking(move || host::accel(choice)).await??;
+    let qemu = Qemu::find(args.qemu.as_deref()).map_err(|error| {
+        Failure::new(Code::Failed, error)
+            .hint("apt-get install --no-install-recommends qemu-system-x86, or let `vhive quickstart` do it")
+    })?;
     let node = Node::start(node::Config {
         data_dir: global.data_dir.clone(),
         api,
         ingress: args.ingress,
         domain: args.domain.clone(),
         net_pool_size: args.net_pool_size,
-        qemu: args.qemu.clone(),
+        hypervisor_version: format!("QEMU {}", qemu.version()),
+        hypervisor: Arc::new(qemu),
         accel,
         kernel,
     })

@@ -120,3 +120,53 @@ fn the_folder_is_an_oci_layout_that_other_tools_read() {
         "dev.local/fn:latest"
     );
 }
+
+#[test]
+fn a_pinned_image_is_found_by_its_digest_and_kept_when_it_has_lost_its_name() {
+    let sample = Sample::new();
+    let first = sample.image("dev.local/fn", b"1");
+    sample.store.pin(&first.digest, "holder").unwrap();
+    sample.store.pin(&first.digest, "another").unwrap();
+    let second = sample.image("dev.local/fn", b"2");
+    sample.open_again().gc().unwrap();
+    let by_digest = name("dev.local/fn").with_digest(first.digest.clone());
+    let found = sample.store.resolve(&by_digest).unwrap().unwrap();
+    assert_eq!(
+        (found.digest, found.layers),
+        (first.digest.clone(), first.layers)
+    );
+    assert_usable(&sample.store, &second);
+    assert_eq!(sample.store.list().unwrap().len(), 1, "a pin is no name");
+
+    sample
+        .store
+        .retain_pins(|holder| holder == "another")
+        .unwrap();
+    sample.store.gc().unwrap();
+    assert!(sample.store.resolve(&by_digest).unwrap().is_some());
+    sample.store.retain_pins(|_| false).unwrap();
+    assert_eq!(sample.store.resolve(&by_digest).unwrap(), None);
+    assert!(sample.store.gc().unwrap() > 0);
+    assert!(!sample.blob(&first.digest).exists());
+}
+
+#[test]
+fn a_pin_needs_an_image_and_moves_to_another() {
+    let sample = Sample::new();
+    let absent = sample.store.pin(&Digest::of(b"absent"), "holder");
+    assert!(
+        matches!(absent, Err(Error::BlobMissing { .. })),
+        "{absent:?}"
+    );
+    let images = [
+        sample.image("a.io/one", b"1"),
+        sample.image("a.io/two", b"2"),
+    ];
+    for image in &images {
+        sample.store.pin(&image.digest, "holder").unwrap();
+        sample.store.remove(&image.reference).unwrap();
+    }
+    sample.store.gc().unwrap();
+    assert!(!sample.blob(&images[0].digest).exists());
+    assert!(sample.blob(&images[1].digest).exists());
+}

@@ -1,0 +1,176 @@
+//! Clients of a node: of its API, with its certificate, and of its ingress.
+
+use std::path::Path;
+
+use futures_util::StreamExt;
+use reqwest::{Certificate, Identity, Method};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::rig::LONG;
+
+const SERVING: &str = "/apis/serving.knative.dev/v1/namespaces/default";
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+/// A client of the API.
+#[derive(Clone)]
+pub(crate) struct Api {
+    http: reqwest::Client,
+    server: String,
+}
+
+impl Api {
+    pub(crate) fn new(server: &str, data_dir: &Path) -> Self {
+        // The first of a process's tests to get here installs it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let pem = |name| std::fs::read(node::pki_dir(data_dir).join(name)).unwrap();
+        let http = reqwest::Client::builder()
+            .tls_certs_only([Certificate::from_pem(&pem("ca.pem")).unwrap()])
+            .identity(Identity::from_pem(&pem("client.pem")).unwrap())
+            .no_proxy();
+        Self {
+            http: http.build().unwrap(),
+            server: server.to_owned(),
+        }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> reqwest::Response {
+        let url = format!("{}{path}", self.server);
+        let mut request = self.http.request(method, url);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = timeout(LONG, request.send()).await;
+        answer.expect("no answer").unwrap()
+    }
+
+    /// Creates a service of one container, with these annotations of its revision.
+    pub(crate) async fn create(&self, name: &str, image: &str, annotations: &Value) {
+        let service = json!({
+            "apiVersion": "serving.knative.dev/v1", "kind": "Service",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"template": {
+                "metadata": {"annotations": annotations},
+                "spec": {"containers": [{"image": image}]},
+            }},
+        });
+        let path = format!("{SERVING}/services");
+        let answer = self.ask(Method::POST, &path, Some(&service)).await;
+        let status = answer.status();
+        assert!(status.is_success(), "{status}: {:?}", answer.text().await);
+    }
+
+    pub(crate) async fn delete(&self, name: &str) {
+        let path = format!("{SERVING}/services/{name}");
+        let answer = self.ask(Method::DELETE, &path, None).await;
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+
+    /// All objects of a kind.
+    pub(crate) async fn list(&self, plural: &str) -> Vec<Value> {
+        let path = match plural {
+            "pods" => PODS.to_owned(),
+            plural => format!("{SERVING}/{plural}"),
+        };
+        let list = self.ask(Method::GET, &path, None).await;
+        let mut list: Value = list.json().await.unwrap();
+        serde_json::from_value(list["items"].take()).unwrap()
+    }
+
+    /// What an instance has printed until now, or why there is no such log.
+    pub(crate) async fn log(&self, instance: &str) -> String {
+        let path = format!("{PODS}/{instance}/log");
+        let log = self.ask(Method::GET, &path, None).await;
+        log.text().await.unwrap()
+    }
+
+    /// Waits until an object is as it should be.
+    pub(crate) async fn until(
+        &self,
+        plural: &str,
+        name: &str,
+        holds: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let path = format!(
+            "{SERVING}/{plural}?watch=true&resourceVersion=0&fieldSelector=metadata.name%3D{name}"
+        );
+        let mut last = Value::Null;
+        let watching = async {
+            let mut stream = self.ask(Method::GET, &path, None).await.bytes_stream();
+            let mut text = Vec::new();
+            while let Some(chunk) = stream.next().await {
+                text.extend_from_slice(&chunk.unwrap());
+                while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = text.drain(..=end).collect();
+                    let mut event: Value = serde_json::from_slice(&line).unwrap();
+                    last = event["object"].take();
+                    if holds(&last) {
+                        return;
+                    }
+                }
+            }
+            panic!("the watch ended");
+        };
+        let came = timeout(LONG, watching).await;
+        assert!(
+            came.is_ok(),
+            "{plural}/{name} never came to be so: {last:#}"
+        );
+        last
+    }
+
+    /// Waits until a service is ready.
+    pub(crate) async fn ready(&self, service: &str) {
+        self.until("services", service, |it| told(it).0 == "True")
+            .await;
+    }
+
+    /// Looks at all objects of a kind until they are as they should be. Each look is a request, so it needs no pause.
+    pub(crate) async fn eventually(&self, plural: &str, holds: impl Fn(&[Value]) -> bool) {
+        let looking = async { while !holds(&self.list(plural).await) {} };
+        let came = timeout(LONG, looking).await;
+        assert!(
+            came.is_ok(),
+            "never came to be so: {:#?}",
+            self.list(plural).await
+        );
+    }
+}
+
+/// Status, reason and message of an object's `Ready`.
+pub(crate) fn told(object: &Value) -> (String, String, String) {
+    let conditions = object["status"]["conditions"].as_array();
+    let ready = conditions
+        .into_iter()
+        .flatten()
+        .find(|it| it["type"] == "Ready");
+    let text = |key: &str| {
+        let text = ready.and_then(|ready| ready[key].as_str());
+        text.unwrap_or_default().to_owned()
+    };
+    (text("status"), text("reason"), text("message"))
+}
+
+/// An answer of the ingress.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<u64>,
+    pub(crate) body: String,
+}
+
+/// Calls a function.
+pub(crate) async fn call(ingress: std::net::SocketAddr, service: &str) -> Answer {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = http
+        .get(format!("http://{ingress}/"))
+        .header("host", format!("{service}.default.test"));
+    let answer = timeout(LONG, request.send()).await;
+    let answer = answer.expect("no answer").unwrap();
+    let retry_after = answer.headers().get("retry-after");
+    Answer {
+        status: answer.status().as_u16(),
+        retry_after: retry_after.map(|it| it.to_str().unwrap().parse().unwrap()),
+        body: answer.text().await.unwrap(),
+    }
+}

@@ -1,0 +1,133 @@
+//! The function that all guests run, and how a test leads it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use testkit::guest::{Guest, answer};
+use testkit::hypervisor::FakeHypervisor;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::rig::LONG;
+
+/// The exit code of a function that is told to crash.
+pub(crate) const CODE: i32 = 3;
+
+/// What functions do when they start.
+#[derive(Clone, Default)]
+pub(crate) struct Habits {
+    /// Crash instead of listening.
+    crash: Arc<AtomicBool>,
+    /// Listen only when the test says so.
+    wait: Arc<AtomicBool>,
+}
+
+impl Habits {
+    pub(crate) fn crash(&self, crash: bool) {
+        self.crash.store(crash, Ordering::SeqCst);
+    }
+
+    pub(crate) fn wait(&self, wait: bool) {
+        self.wait.store(wait, Ordering::SeqCst);
+    }
+}
+
+/// A function that has started.
+pub(crate) struct Started {
+    pub(crate) program: String,
+    listen: oneshot::Sender<()>,
+    crash: oneshot::Sender<()>,
+}
+
+impl Started {
+    /// Lets one listen that waits for it.
+    pub(crate) fn listen(self) -> Crash {
+        // One that does not wait is not interested.
+        let _ = self.listen.send(());
+        Crash(self.crash)
+    }
+}
+
+/// Ends a function.
+pub(crate) struct Crash(oneshot::Sender<()>);
+
+impl Crash {
+    pub(crate) fn now(self) {
+        self.0.send(()).unwrap();
+    }
+}
+
+/// The functions of a node, as they start.
+#[derive(Clone)]
+pub(crate) struct Functions(Arc<Mutex<Option<mpsc::UnboundedReceiver<Started>>>>);
+
+impl Functions {
+    /// Waits for the next one.
+    pub(crate) async fn next(&self) -> Started {
+        let mut started = self.0.lock().unwrap().take().expect("one waits at a time");
+        let next = timeout(LONG, started.recv()).await;
+        *self.0.lock().unwrap() = Some(started);
+        next.expect("no function started").unwrap()
+    }
+}
+
+/// A hypervisor all of whose guests run the function, which answers requests with the name of its program.
+pub(crate) fn hypervisor(habits: Habits) -> (FakeHypervisor, Functions) {
+    let (sender, started) = mpsc::unbounded_channel();
+    let fake = FakeHypervisor::new(move |guest| run(guest, habits.clone(), sender.clone()));
+    (fake, Functions(Arc::new(Mutex::new(Some(started)))))
+}
+
+async fn run(
+    guest: Guest,
+    habits: Habits,
+    started: mpsc::UnboundedSender<Started>,
+) -> anyhow::Result<()> {
+    let (mut link, process) = guest.start().await?;
+    let program = process.argv.first().cloned().unwrap_or_default();
+    let hostname = &process.hostname;
+    link.print(
+        agent::protocol::Stream::Stdout,
+        &format!("{hostname} begins\n"),
+    )
+    .await?;
+    let (listen, listening) = oneshot::channel();
+    let (crash, crashing) = oneshot::channel();
+    // The test may be over.
+    let _ = started.send(Started {
+        program: program.clone(),
+        listen,
+        crash,
+    });
+    if habits.crash.load(Ordering::SeqCst) {
+        link.exited(CODE).await?;
+        return Ok(());
+    }
+    if habits.wait.load(Ordering::SeqCst) {
+        listening.await?;
+    }
+    let listener = guest.listen(8080)?;
+    tokio::select! {
+        result = serve(listener, program) => result,
+        told = link.shutdown() => {
+            if told?.is_some() {
+                link.exited(0).await?;
+            }
+            Ok(())
+        }
+        Ok(()) = crashing => {
+            link.exited(CODE).await?;
+            Ok(())
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, program: String) -> anyhow::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let program = program.clone();
+        // Whoever hangs up gets no answer.
+        tokio::spawn(async move { answer(stream, "200 OK", &program).await.ok() });
+    }
+}

@@ -1,0 +1,70 @@
+//! Services that come, serve and go.
+
+use serde_json::json;
+
+use crate::client::told;
+use crate::rig::{IMAGE, Rig};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_is_created_becomes_ready_answers_and_leaves_nothing_when_deleted() {
+    let rig = Rig::new().await;
+    rig.deploy("hello").await;
+    let answer = rig.call("hello").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "/first"));
+    assert_eq!(rig.api.list("pods").await.len(), 1);
+    assert_eq!(rig.remains().names("logs").len(), 1);
+    assert_eq!(rig.remains().namespaces().len(), 1);
+
+    rig.api.delete("hello").await;
+    for kind in ["configurations", "routes", "revisions", "pods"] {
+        rig.api.eventually(kind, <[_]>::is_empty).await;
+    }
+    assert_eq!(rig.call("hello").await.status, 404);
+    let remains = rig.shut_down().await;
+    assert_eq!(remains.names("logs"), [""; 0]);
+    assert_eq!(remains.names("run"), [".lock"]);
+    assert!(remains.namespaces().is_empty());
+    let index = std::fs::read_to_string(remains.data_dir().join("images/index.json")).unwrap();
+    assert!(!index.contains("pinned"), "{index}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_made_anew_under_its_old_name_serves_and_keeps_its_image() {
+    let rig = Rig::new().await;
+    rig.deploy("hello").await;
+    rig.api.delete("hello").await;
+    // Its children may still be on their way out.
+    rig.deploy("hello").await;
+    assert_eq!(rig.call("hello").await.status, 200);
+    rig.api
+        .eventually("revisions", |revisions| revisions.len() == 1)
+        .await;
+    let remains = rig.shut_down().await;
+    remains.images().remove(&IMAGE.parse().unwrap()).unwrap();
+    remains.images().gc().unwrap();
+    let rig = Rig::on(remains).await;
+    assert_eq!(rig.call("hello").await.body, "/first");
+    rig.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_wakes_a_function_that_has_no_instance() {
+    let rig = Rig::new().await;
+    let none = json!({"autoscaling.knative.dev/initial-scale": "0"});
+    rig.api.create("hello", IMAGE, &none).await;
+    rig.api.ready("hello").await;
+    assert!(rig.api.list("pods").await.is_empty());
+    assert_eq!(rig.call("hello").await.status, 200);
+    rig.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_node_carries_on() {
+    let rig = Rig::new().await;
+    rig.deploy("hello").await;
+    let rig = Rig::on(rig.shut_down().await).await;
+    let services = rig.api.list("services").await;
+    assert_eq!(told(&services[0]).0, "True");
+    assert_eq!(rig.call("hello").await.status, 200);
+    rig.shut_down().await;
+}

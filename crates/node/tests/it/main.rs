@@ -1,0 +1,10 @@
+//! A whole node with guests that are tasks of the test: from the API and the ingress to the instances and back.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod client;
+mod crashes;
+mod function;
+mod images;
+mod life;
+mod logs;
+mod rig;
