@@ -13,6 +13,12 @@ use tokio::net::TcpStream;
 pub trait Connector: Send + Sync {
     /// A new connection to the instance's port. The gateway sets `TCP_NODELAY` and bounds the time.
     fn connect(&self) -> BoxFuture<'static, io::Result<TcpStream>>;
+
+    /// Resolves when the instance is gone. Whatever still waits for it then fails at once. By default it never is, which does
+    /// where the other side's system closes its connections.
+    fn ended(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// One ready instance of a revision.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -22,6 +23,7 @@ pub(crate) struct Global {
     #[arg(
         long,
         global = true,
+        help_heading = "Options of every command",
         env = "VHIVE_DATA_DIR",
         default_value = "/var/lib/vhive",
         value_name = "DIR"
@@ -31,13 +33,20 @@ pub(crate) struct Global {
     #[arg(
         long,
         global = true,
+        help_heading = "Options of every command",
         env = "VHIVE_SERVER",
         default_value = "https://127.0.0.1:7443",
         value_name = "URL"
     )]
     pub(crate) server: String,
     /// What is logged, e.g. debug or node=debug,gateway=info (default: info for `up`, else warn)
-    #[arg(long, global = true, env = "VHIVE_LOG", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        env = "VHIVE_LOG",
+        value_name = "FILTER"
+    )]
     pub(crate) log: Option<String>,
 }
 
@@ -61,7 +70,7 @@ pub(crate) enum Command {
     Invoke(Invoke),
     /// What a function printed
     Logs(Logs),
-    /// Images: pull, push, import, export, build, list, remove
+    /// Images: pull, push, import, export, build, tag, list, remove
     Image {
         #[command(subcommand)]
         command: Image,
@@ -154,8 +163,11 @@ pub(crate) struct Apply {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
+    /// The objects, for programs
     Json,
+    /// The same, for manifests
     Yaml,
+    /// A table with more columns
     Wide,
 }
 
@@ -166,6 +178,7 @@ pub(crate) struct Get {
     pub(crate) kind: String,
     /// Only this one
     pub(crate) name: Option<String>,
+    /// Namespace
     #[arg(short, long, default_value = "default")]
     pub(crate) namespace: String,
     /// All namespaces
@@ -180,6 +193,7 @@ pub(crate) struct Get {
 pub(crate) struct Named {
     /// Name of the service
     pub(crate) name: String,
+    /// Namespace
     #[arg(short, long, default_value = "default")]
     pub(crate) namespace: String,
 }
@@ -192,6 +206,7 @@ pub(crate) struct Delete {
     /// All services of the namespace
     #[arg(long, conflicts_with = "names")]
     pub(crate) all: bool,
+    /// Namespace
     #[arg(short, long, default_value = "default")]
     pub(crate) namespace: String,
 }
@@ -216,14 +231,15 @@ pub(crate) struct Invoke {
     #[arg(long, value_name = "ADDR")]
     pub(crate) gateway: Option<String>,
     /// Longest wait, in seconds
-    #[arg(long, default_value_t = 120.0, value_name = "S")]
-    pub(crate) timeout: f64,
+    #[arg(long, default_value = "120", value_name = "S", value_parser = seconds)]
+    pub(crate) timeout: Duration,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
     /// A service (its newest instance), or an instance
     pub(crate) name: String,
+    /// Namespace
     #[arg(short, long, default_value = "default")]
     pub(crate) namespace: String,
     /// Go on as more is printed
@@ -237,9 +253,15 @@ pub(crate) struct Logs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Image {
     /// Fetch an image from its registry
-    Pull { reference: String },
+    Pull {
+        /// Name of the image, e.g. ghcr.io/someone/hello:v1
+        reference: String,
+    },
     /// Send an image to its registry
-    Push { reference: String },
+    Push {
+        /// Name of the image, with its registry
+        reference: String,
+    },
     /// Take in an OCI archive or the output of `docker save`
     Import {
         /// The archive: .tar, .tar.gz or .tar.zst
@@ -248,9 +270,18 @@ pub(crate) enum Image {
         #[arg(long)]
         name: Option<String>,
     },
+    /// Give an image one more name, under which a registry takes it, say
+    Tag {
+        /// A name it has
+        source: String,
+        /// The name it gets
+        target: String,
+    },
     /// Write an image as an OCI archive
     Export {
+        /// Name of the image
         reference: String,
+        /// The archive to write
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
@@ -259,7 +290,11 @@ pub(crate) enum Image {
     /// List images
     Ls,
     /// Remove images by name
-    Rm { references: Vec<String> },
+    Rm {
+        /// Names of the images
+        #[arg(required = true)]
+        references: Vec<String>,
+    },
     /// Remove what no image refers to any more
     Gc,
 }
@@ -326,7 +361,10 @@ pub(crate) enum Kernel {
     /// List kernels
     Ls,
     /// Remove a kernel
-    Rm { release: String },
+    Rm {
+        /// Its release, as `vhive kernel ls` shows it
+        release: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -345,4 +383,13 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 5000, value_name = "N")]
         requests: usize,
     },
+}
+
+/// A length of time in seconds, with or without a fraction.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().map(Duration::try_from_secs_f64);
+    match seconds {
+        Some(Ok(duration)) => Ok(duration),
+        _ => Err("not a number of seconds, such as 0.5 or 120".to_owned()),
+    }
 }

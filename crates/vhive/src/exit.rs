@@ -1,6 +1,7 @@
 //! How a command ends: an exit code, and for a failure what failed, its causes and the next step.
 
 use std::fmt;
+use std::io;
 use std::process::ExitCode;
 
 /// Exit codes of every command.
@@ -77,11 +78,28 @@ impl fmt::Display for Failure {
         for cause in self.error.chain().skip(1) {
             write!(f, "\n  because: {cause}")?;
         }
-        if let Some(hint) = &self.hint {
+        if let Some(hint) = self.hint.as_deref().or_else(|| next_step(&self.error)) {
             write!(f, "\n  next: {hint}")?;
         }
         Ok(())
     }
+}
+
+/// What to do about an error of the system's, whatever was being done.
+fn next_step(error: &anyhow::Error) -> Option<&'static str> {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, StorageFull};
+    let mut causes = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.find_map(|cause| match cause.kind() {
+        PermissionDenied => {
+            Some("run it with sudo, or as a user who may; --data-dir names a folder of your own")
+        }
+        StorageFull | QuotaExceeded => Some(
+            "make room there: `vhive image gc` frees what no image needs; --data-dir names a folder elsewhere",
+        ),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -95,6 +113,24 @@ mod tests {
         assert_eq!(
             failure.to_string(),
             "error: cannot reach the node\n  because: connection refused\n  next: start it with `vhive up`"
+        );
+    }
+
+    #[test]
+    fn what_the_system_refuses_has_a_next_step_wherever_it_happened() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let failure = Failure::from(anyhow::Error::new(full).context("cannot write x"));
+        assert!(failure.to_string().contains("\n  next: make room there"));
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        assert!(
+            Failure::from(denied)
+                .to_string()
+                .contains("\n  next: run it with sudo")
+        );
+        assert!(
+            !Failure::from(anyhow::anyhow!("other"))
+                .to_string()
+                .contains("next")
         );
     }
 }

@@ -6,18 +6,19 @@
 mod doorbell;
 pub(crate) mod http1;
 pub(crate) mod http2;
+mod severed;
 mod timer;
 
 use std::io;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
+use self::severed::Severed;
 pub(crate) use self::timer::Timer;
 use crate::endpoint::Connector;
 
-type Io = TokioIo<TcpStream>;
+type Io = TokioIo<Severed>;
 
 /// A request that did not get an answer.
 pub(crate) enum SendError {
@@ -50,5 +51,5 @@ async fn connect(connector: &dyn Connector, timeout: Duration) -> io::Result<Io>
             )
         })??;
     stream.set_nodelay(true)?;
-    Ok(TokioIo::new(stream))
+    Ok(TokioIo::new(Severed::new(stream, connector.ended())))
 }

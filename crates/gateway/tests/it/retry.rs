@@ -3,12 +3,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
-use gateway::{Connector, Endpoint, Options, RevisionConfig};
+use gateway::{Connector, Endpoint, Options, Protocol, RevisionConfig};
 use http::StatusCode;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::instance::{Instance, endpoint, text};
 use crate::rig::{Rig, full, get, post};
@@ -146,4 +147,58 @@ async fn what_may_have_reached_an_instance_is_not_sent_again() {
         answer.body
     );
     assert_eq!(requests.load(Ordering::SeqCst), 1);
+}
+
+/// An instance that takes its connections with it without a word, as a virtual machine does that is killed.
+struct Mortal {
+    address: std::net::SocketAddr,
+    ended: CancellationToken,
+}
+
+impl Connector for Mortal {
+    fn connect(&self) -> BoxFuture<'static, io::Result<TcpStream>> {
+        Box::pin(TcpStream::connect(self.address))
+    }
+
+    fn ended(&self) -> BoxFuture<'static, ()> {
+        Box::pin(self.ended.clone().cancelled_owned())
+    }
+}
+
+#[tokio::test]
+async fn a_request_fails_at_once_when_its_instance_is_gone() {
+    for protocol in [Protocol::Http1, Protocol::H2c] {
+        let config = RevisionConfig {
+            protocol,
+            ..RevisionConfig::default()
+        };
+        let arrived = Arc::new(Semaphore::new(0));
+        let silent = Instance::http({
+            let arrived = arrived.clone();
+            move |_| {
+                arrived.add_permits(1);
+                std::future::pending()
+            }
+        })
+        .await;
+        let ended = CancellationToken::new();
+        let mortal = Endpoint {
+            connector: Arc::new(Mortal {
+                address: silent.address,
+                ended: ended.clone(),
+            }),
+            ..silent.endpoint("a")
+        };
+        let rig = Rig::start(config, vec![mortal]).await;
+        let under_way = rig.spawn_get().await;
+        arrived.acquire().await.unwrap().forget();
+        ended.cancel();
+        let answer = under_way.await.unwrap();
+        assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+        assert!(
+            answer.body.contains("the instance has ended"),
+            "{}",
+            answer.body
+        );
+    }
 }

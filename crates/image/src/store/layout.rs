@@ -5,6 +5,7 @@
 //! ├─ oci-layout, index.json, blobs/sha256/HEX   an OCI image layout; index.json holds the references
 //! ├─ roots/HEX.squashfs                         flattened images
 //! ├─ locks/                                     files to lock, never removed
+//! ├─ reserve                                    space to remove images in when the disk is full
 //! └─ tmp/                                       one folder per open store, for what is not complete
 //! ```
 //!
@@ -55,6 +56,10 @@ impl Layout {
 
     pub(super) fn index(&self) -> PathBuf {
         self.folder.join("index.json")
+    }
+
+    pub(super) fn reserve(&self) -> PathBuf {
+        self.folder.join("reserve")
     }
 
     pub(super) fn marker(&self) -> PathBuf {

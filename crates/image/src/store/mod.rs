@@ -13,6 +13,7 @@ mod gc;
 mod layout;
 mod pins;
 mod references;
+mod reserve;
 mod root;
 mod session;
 mod staging;
@@ -94,6 +95,7 @@ impl Store {
             if !layout.marker().exists() {
                 layout::replace(&layout.marker(), MARKER, &layout.tmp())?;
             }
+            reserve::keep(&layout.reserve());
             Session::begin(&layout.tmp())?
         };
         // An unreadable list is found here, not in the middle of a pull.
@@ -150,7 +152,12 @@ impl Store {
     /// Takes the name away. Content goes with [`Store::gc`].
     pub fn remove(&self, reference: &Reference) -> Result<(), Error> {
         let _lock = self.layout().lock()?;
-        if self.change_references(|references| references.remove(reference))? {
+        let remove = || self.change_references(|references| references.remove(reference));
+        let removed = match remove() {
+            Err(Error::DiskFull { .. }) if reserve::release(&self.layout().reserve()) => remove()?,
+            removed => removed?,
+        };
+        if removed {
             return Ok(());
         }
         Err(Error::UnknownReference {

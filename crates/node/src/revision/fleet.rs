@@ -137,4 +137,9 @@ impl Connector for IntoInstance {
         let handle = self.0.clone();
         async move { handle.connect().await }.boxed()
     }
+
+    fn ended(&self) -> BoxFuture<'static, ()> {
+        let handle = self.0.clone();
+        async move { handle.stopped().await }.boxed()
+    }
 }

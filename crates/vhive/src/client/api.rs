@@ -106,10 +106,14 @@ impl Api {
         let read = |name: &str| {
             let path = pki.join(name);
             std::fs::read(&path)
-                .with_context(|| format!("cannot read {}", path.display()))
                 .map_err(|error| {
-                    Failure::new(Code::Failed, error)
-                        .hint("start a node with `vhive up` first, and use its --data-dir here")
+                    let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+                    let error = anyhow!(error).context(format!("cannot read {}", path.display()));
+                    Failure::new(Code::Failed, error).hint(if denied {
+                        "who may read the node's client certificate administers the node: run it with sudo"
+                    } else {
+                        "start a node with `vhive up` first, and use its --data-dir here"
+                    })
                 })
         };
         let ca = reqwest::Certificate::from_pem(&read("ca.pem")?)?;
@@ -127,12 +131,9 @@ impl Api {
     }
 
     pub(crate) async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Outcome<Value> {
-        self.request(
-            Method::GET,
-            &format!("{}/{name}", kind.path(Some(namespace))),
-            None,
-        )
-        .await
+        let path = format!("{}/{name}", kind.path(Some(namespace)));
+        let found = self.request(Method::GET, &path, None).await;
+        found.map_err(|failure| missing(failure, kind, namespace))
     }
 
     /// The object, or `None` if there is none of that name.
@@ -208,9 +209,10 @@ impl Api {
         let options =
             json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"});
         let path = format!("{}/{name}", kind.path(Some(namespace)));
-        self.request(Method::DELETE, &path, Some(&options))
-            .await
+        let deleted = self.request(Method::DELETE, &path, Some(&options)).await;
+        deleted
             .map(drop)
+            .map_err(|failure| missing(failure, kind, namespace))
     }
 
     /// The object now and after every change, until the stream ends or the object is deleted.
@@ -324,4 +326,16 @@ impl Api {
             .map_or(text.clone(), str::to_owned);
         Err(Failure::new(code, anyhow!(message)))
     }
+}
+
+/// What to do when there is no such object.
+fn missing(failure: Failure, kind: Kind, namespace: &str) -> Failure {
+    if !failure.is_not_found() {
+        return failure;
+    }
+    let listed = match kind {
+        Kind::Instance => "instances",
+        _ => kind.plural(),
+    };
+    failure.hint(format!("`vhive get {listed} -n {namespace}` shows all"))
 }

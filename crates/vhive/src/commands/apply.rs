@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cli;
 use crate::client::api::{Api, Applied, Kind};
 use crate::exit::{Code, Failure, Outcome};
-use crate::output::{condition, text};
+use crate::output::{self, condition, text};
 
 pub(crate) async fn run(api: &Api, args: &cli::Apply) -> Outcome {
     let objects = read(&args.file)?;
@@ -31,7 +31,7 @@ pub(crate) async fn run(api: &Api, args: &cli::Apply) -> Outcome {
             Applied::Configured => "configured",
             Applied::Unchanged => "unchanged",
         };
-        println!("{} {name} {word}", kind.name().to_lowercase());
+        output::say(format_args!("{} {name} {word}", kind.name().to_lowercase()))?;
         if kind == Kind::Service && !args.no_wait {
             let generation = stored
                 .pointer("/metadata/generation")
@@ -39,7 +39,7 @@ pub(crate) async fn run(api: &Api, args: &cli::Apply) -> Outcome {
                 .unwrap_or(0);
             let limit = Duration::from_secs(args.wait_timeout);
             let ready = wait_ready(api, &namespace, &name, generation, limit).await?;
-            println!("ready at {}", text(&ready, "/status/url"));
+            output::say(format_args!("ready at {}", text(&ready, "/status/url")))?;
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use crate::cli;
 use crate::client::api::{Api, Kind};
 use crate::exit::Outcome;
-use crate::output::text;
+use crate::output::{self, text};
 
 pub(crate) async fn run(api: &Api, args: &cli::Delete) -> Outcome {
     let names = if args.all {
@@ -17,7 +17,7 @@ pub(crate) async fn run(api: &Api, args: &cli::Delete) -> Outcome {
     };
     for name in names {
         api.delete(Kind::Service, &args.namespace, &name).await?;
-        println!("service {name} deleted");
+        output::say(format_args!("service {name} deleted"))?;
     }
     Ok(())
 }

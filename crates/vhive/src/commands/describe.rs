@@ -16,22 +16,25 @@ pub(crate) async fn run(api: &Api, args: &cli::Named) -> Outcome {
     let instances = api
         .list(Kind::Instance, Some(&args.namespace), Some(&selector))
         .await?;
-    println!("Name:       {}", args.name);
-    println!("Namespace:  {}", args.namespace);
-    println!("URL:        {}", text(&service, "/status/url"));
-    println!(
+    output::say(format_args!("Name:       {}", args.name))?;
+    output::say(format_args!("Namespace:  {}", args.namespace))?;
+    output::say(format_args!(
+        "URL:        {}",
+        text(&service, "/status/url")
+    ))?;
+    output::say(format_args!(
         "Image:      {}",
         text(&service, "/spec/template/spec/containers/0/image")
-    );
-    println!("\nConditions:\n{}", conditions(&service));
-    println!("\nTraffic:\n{}", traffic(&service));
+    ))?;
+    output::say(format_args!("\nConditions:\n{}", conditions(&service)))?;
+    output::say(format_args!("\nTraffic:\n{}", traffic(&service)))?;
     for (title, kind, items) in [
         ("Revisions", Kind::Revision, &revisions),
         ("Instances", Kind::Instance, &instances),
     ] {
         if !items.is_empty() {
             let (header, rows) = output::rows(kind, items, false, true);
-            println!("\n{title}:\n{}", output::table(header, rows));
+            output::say(format_args!("\n{title}:\n{}", output::table(header, rows)))?;
         }
     }
     Ok(())

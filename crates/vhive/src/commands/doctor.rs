@@ -30,10 +30,7 @@ pub(crate) async fn run(global: &Global) -> Outcome {
             remedy.clone(),
         ],
     });
-    println!(
-        "{}",
-        output::table(["CHECK", "RESULT", "FOUND", "TO DO"], rows)
-    );
+    output::say(output::table(["CHECK", "RESULT", "FOUND", "TO DO"], rows))?;
     let missing = findings
         .iter()
         .filter(|(_, finding)| matches!(finding, Finding::Missing { .. }))

@@ -14,15 +14,15 @@ pub(crate) async fn run(api: &Api, args: &cli::Get) -> Outcome {
         api.list(kind, namespace, None).await?
     };
     match args.output {
-        Some(Format::Json) => println!("{}", output::objects(items, args.name.is_some(), false)?),
-        Some(Format::Yaml) => println!("{}", output::objects(items, args.name.is_some(), true)?),
+        Some(Format::Json) => output::say(output::objects(items, args.name.is_some(), false)?)?,
+        Some(Format::Yaml) => output::say(output::objects(items, args.name.is_some(), true)?)?,
         wide => {
             if items.is_empty() {
                 eprintln!("no {} found", args.kind);
             } else {
                 let (header, rows) =
                     output::rows(kind, &items, args.all_namespaces, wide.is_some());
-                println!("{}", output::table(header, rows));
+                output::say(output::table(header, rows))?;
             }
         }
     }

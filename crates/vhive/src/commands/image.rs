@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, anyhow};
-use image::registry::{Client, Credentials, Progress};
+use image::registry::{self, Client, Credentials, Progress};
 use image::{BuildSpec, Reference, Source, Store};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{Global, Image, ImageBuild};
-use crate::exit::{Failure, Outcome};
+use crate::exit::{Code, Failure, Outcome};
 use crate::output;
 
 pub(crate) async fn run(global: &Global, command: &Image) -> Outcome {
@@ -21,32 +21,48 @@ pub(crate) async fn run(global: &Global, command: &Image) -> Outcome {
             let bar = bar();
             let image = client()?
                 .pull(&store, &reference, &|progress| advance(&bar, progress))
-                .await?;
+                .await
+                .map_err(|error| {
+                    let code = match error {
+                        registry::Error::NotFound { .. } => Code::NotFound,
+                        _ => Code::Failed,
+                    };
+                    Failure::new(code, error)
+                })?;
             bar.finish_and_clear();
-            println!("{reference} {}", image.digest);
+            output::say(format_args!("{reference} {}", image.digest))?;
         }
         Image::Push { reference } => {
-            let reference = parse(reference)?;
+            let (reference, _) = present(&store, reference)?;
             let bar = bar();
             let digest = client()?
                 .push(&store, &reference, &|progress| advance(&bar, progress))
                 .await?;
             bar.finish_and_clear();
-            println!("{reference} {digest}");
+            output::say(format_args!("{reference} {digest}"))?;
         }
         Image::Import { file, name } => {
             let name = name.as_deref().map(parse).transpose()?;
             for reference in store.import(file, name.as_ref())? {
-                println!("{reference}");
+                output::say(reference)?;
             }
         }
-        Image::Export { reference, output } => {
-            store.export(&parse(reference)?, output)?;
-            println!("{}", output.display());
+        Image::Tag { source, target } => {
+            let (_, image) = present(&store, source)?;
+            let target = parse(target)?;
+            store.tag(&image.digest, &target)?;
+            output::say(format_args!("{target} {}", image.digest))?;
+        }
+        Image::Export {
+            reference,
+            output: file,
+        } => {
+            store.export(&present(&store, reference)?.0, file)?;
+            output::say(file.display())?;
         }
         Image::Build(args) => {
             let image = store.build(spec(args)?)?;
-            println!("{} {}", image.reference, image.digest);
+            output::say(format_args!("{} {}", image.reference, image.digest))?;
         }
         Image::Ls => {
             let rows = store.list()?.into_iter().map(|info| {
@@ -58,23 +74,16 @@ pub(crate) async fn run(global: &Global, command: &Image) -> Outcome {
                     root,
                 ]
             });
-            println!(
-                "{}",
-                output::table(["REFERENCE", "DIGEST", "SIZE", "ROOT"], rows)
-            );
+            output::say(output::table(["REFERENCE", "DIGEST", "SIZE", "ROOT"], rows))?;
         }
         Image::Rm { references } => {
             for reference in references {
-                let reference = parse(reference)?;
-                if store.resolve(&reference)?.is_none() {
-                    return Err(Failure::not_found(format!("there is no image {reference}"))
-                        .hint("`vhive image ls` shows all"));
-                }
+                let (reference, _) = present(&store, reference)?;
                 store.remove(&reference)?;
-                println!("{reference} removed");
+                output::say(format_args!("{reference} removed"))?;
             }
         }
-        Image::Gc => println!("{} freed", output::size(store.gc()?)),
+        Image::Gc => output::say(format_args!("{} freed", output::size(store.gc()?)))?,
     }
     Ok(())
 }
@@ -82,6 +91,16 @@ pub(crate) async fn run(global: &Global, command: &Image) -> Outcome {
 /// A client of registries with the user's own credentials.
 fn client() -> Outcome<Client> {
     Ok(Client::new(Credentials::of_user()?, Vec::new()))
+}
+
+/// An image that must be here.
+fn present(store: &Store, name: &str) -> Outcome<(Reference, image::Image)> {
+    let reference = parse(name)?;
+    match store.resolve(&reference)? {
+        Some(image) => Ok((reference, image)),
+        None => Err(Failure::not_found(format!("there is no image {reference}"))
+            .hint("`vhive image ls` shows all")),
+    }
 }
 
 fn parse(text: &str) -> Outcome<Reference> {

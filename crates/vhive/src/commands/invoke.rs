@@ -33,14 +33,14 @@ pub(crate) async fn run(api: &Api, args: &cli::Invoke) -> Outcome {
     let target = Target::of(&url, args.gateway.as_deref()).await?;
     let mut connection = Connection::open(&target, protocol).await?;
     let reply = connection
-        .call(&args.path, data, args.explain, Duration::from_secs_f64(args.timeout))
+        .call(&args.path, data, args.explain, args.timeout)
         .await
         .map_err(|error| {
             let code = if error.is::<tokio::time::error::Elapsed>() { Code::TimedOut } else { Code::Failed };
             Failure::new(code, error.context(format!("calling {name}")))
                 .hint(format!("look at `vhive describe {name} -n {namespace}` and `vhive logs {name} -n {namespace}`"))
         })?;
-    println!("{}", reply.text.trim_end());
+    output::say(reply.text.trim_end())?;
     if args.explain {
         eprintln!("{}", breakdown(&reply));
     }

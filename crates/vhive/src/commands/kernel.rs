@@ -3,7 +3,7 @@
 use vmm::kernel::{KernelStore, Source};
 
 use crate::cli::{Global, Kernel};
-use crate::exit::Outcome;
+use crate::exit::{Code, Failure, Outcome};
 use crate::output;
 
 pub(crate) async fn run(global: &Global, command: &Kernel) -> Outcome {
@@ -31,12 +31,18 @@ pub(crate) async fn run(global: &Global, command: &Kernel) -> Outcome {
                 .list()?
                 .into_iter()
                 .map(|kernel| [kernel.release, kernel.digest]);
-            println!("{}", output::table(["RELEASE", "DIGEST"], rows));
+            output::say(output::table(["RELEASE", "DIGEST"], rows))?;
             Ok(())
         }
         Kernel::Rm { release } => {
-            store.remove(release)?;
-            println!("kernel {release} removed");
+            store.remove(release).map_err(|error| {
+                let code = match error {
+                    vmm::kernel::Error::NoSuchKernel { .. } => Code::NotFound,
+                    _ => Code::Failed,
+                };
+                Failure::new(code, error)
+            })?;
+            output::say(format_args!("kernel {release} removed"))?;
             Ok(())
         }
     }
@@ -46,6 +52,6 @@ async fn import(store: KernelStore, source: Source) -> Outcome {
     let kernel =
         tokio::task::spawn_blocking(move || store.import(source, &|step| eprintln!("{step}")))
             .await??;
-    println!("kernel {} is ready", kernel.release);
+    output::say(format_args!("kernel {} is ready", kernel.release))?;
     Ok(())
 }

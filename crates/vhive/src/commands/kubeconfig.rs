@@ -6,6 +6,7 @@ use anyhow::anyhow;
 
 use crate::cli::Global;
 use crate::exit::{Code, Failure, Outcome};
+use crate::output;
 
 pub(crate) fn run(global: &Global) -> Outcome {
     let folder = node::pki_dir(&global.data_dir);
@@ -16,6 +17,6 @@ pub(crate) fn run(global: &Global) -> Outcome {
         );
     }
     let pki = apiserver::auth::ensure(&folder, &[], SystemTime::now())?;
-    print!("{}", apiserver::auth::kubeconfig(&pki, &global.server));
+    output::say(apiserver::auth::kubeconfig(&pki, &global.server).trim_end())?;
     Ok(())
 }

@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(crate) async fn run(global: &Global, args: &Quickstart) -> Outcome {
     host::require_root()?;
     host::make_data_dir(&global.data_dir)?;
-    provide_qemu(args.yes).await?;
+    provide_qemu(args).await?;
     provide_kernel(global, args.yes).await?;
 
     step("image", "making dev.local/helloworld:latest");
@@ -93,7 +93,7 @@ async fn show(global: &Global, args: &Quickstart, node: &node::Node) -> Outcome 
         .context("the cold invocation failed")?;
     step("warm", &format!("invoking it {} times more", args.warm));
     let warm = measure_warm(&mut connection, args.warm).await?;
-    report(&cold, &warm);
+    report(&cold, &warm)?;
     if !args.keep {
         undeploy(&api).await?;
     }
@@ -165,20 +165,21 @@ async fn measure_warm(connection: &mut Connection, calls: usize) -> Outcome<Hist
     Ok(histogram)
 }
 
-fn report(cold: &Reply, warm: &Histogram<u64>) {
+fn report(cold: &Reply, warm: &Histogram<u64>) -> Outcome {
     let quantile =
         |quantile| output::duration(Duration::from_micros(warm.value_at_quantile(quantile)));
-    println!("\n{}", cold.text);
-    println!(
+    output::say(format_args!("\n{}", cold.text))?;
+    output::say(format_args!(
         "\nCold start, from zero to the answer:\n{}",
         invoke::breakdown(cold)
-    );
-    println!(
+    ))?;
+    output::say(format_args!(
         "\nWarm, {} requests: p50 {}, p99 {}",
         warm.len(),
         quantile(0.5),
         quantile(0.99)
-    );
+    ))?;
+    Ok(())
 }
 
 fn next_commands(global: &Global, first: &str) {
@@ -200,12 +201,16 @@ fn next_commands(global: &Global, first: &str) {
     }
 }
 
-async fn provide_qemu(yes: bool) -> Outcome {
-    let checks::Finding::Missing { what, remedy } = checks::qemu() else {
+async fn provide_qemu(args: &Quickstart) -> Outcome {
+    let named = args.node.qemu.as_deref();
+    let checks::Finding::Missing { what, remedy } = checks::qemu(named) else {
         return Ok(());
     };
+    if named.is_some() {
+        return Err(Failure::from(anyhow!(what)).hint(checks::OTHER_QEMU));
+    }
     step("host", &what);
-    if !yes && !packages::confirm(&format!("Install {} now?", packages::QEMU))? {
+    if !args.yes && !packages::confirm(&format!("Install {} now?", packages::QEMU))? {
         return Err(
             Failure::from(anyhow!(what)).hint(format!("{remedy}; or run quickstart with --yes"))
         );

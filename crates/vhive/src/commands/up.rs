@@ -12,7 +12,7 @@ use vmm::qemu::Qemu;
 
 use crate::cli::{Global, NodeArgs, Up};
 use crate::exit::{Code, Failure, Outcome};
-use crate::host;
+use crate::host::{self, checks};
 
 /// How long instances may take to finish their requests once the node is told to stop.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -63,7 +63,10 @@ pub(crate) async fn start(
     })
     .await
     .map_err(|error| {
-        let hint = error.next_step();
+        let hint = match (&error, &args.qemu) {
+            (node::Error::Hypervisor(_), Some(_)) => checks::OTHER_QEMU.to_owned(),
+            _ => error.next_step(),
+        };
         Failure::new(Code::Failed, error).hint(hint)
     })?;
     let recovered = node.recovered();

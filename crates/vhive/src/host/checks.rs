@@ -23,11 +23,15 @@ pub(crate) enum Finding {
     },
 }
 
+/// What to do when the QEMU that was named does not run.
+pub(crate) const OTHER_QEMU: &str =
+    "name a QEMU with --qemu, or leave it out to use the one on PATH";
+
 /// All checks by name.
 pub(crate) fn all(data_dir: &Path) -> Vec<(&'static str, Finding)> {
     vec![
         ("root", root()),
-        ("qemu", qemu()),
+        ("qemu", qemu(None)),
         ("kvm", kvm()),
         ("kernel", kernel(data_dir)),
         ("tun", device("/dev/net/tun", "modprobe tun")),
@@ -50,8 +54,9 @@ fn root() -> Finding {
     }
 }
 
-pub(crate) fn qemu() -> Finding {
-    match Qemu::find(None) {
+/// The QEMU that is named, or the one on PATH.
+pub(crate) fn qemu(named: Option<&Path>) -> Finding {
+    match Qemu::find(named) {
         Ok(qemu) => Finding::Good(format!("QEMU {}", qemu.version())),
         Err(error) => Finding::Missing {
             what: error.to_string(),
@@ -77,12 +82,15 @@ fn kvm() -> Finding {
 
 pub(crate) fn kernel(data_dir: &Path) -> Finding {
     let remedy = "vhive kernel fetch".to_owned();
-    match KernelStore::open(&data_dir.join("kernels")).and_then(|store| store.latest()) {
+    let none = "no guest kernel".to_owned();
+    let folder = data_dir.join("kernels");
+    // To look is not to make: opening the store would.
+    if !folder.is_dir() {
+        return Finding::Missing { what: none, remedy };
+    }
+    match KernelStore::open(&folder).and_then(|store| store.latest()) {
         Ok(Some(kernel)) => Finding::Good(format!("guest kernel {}", kernel.release)),
-        Ok(None) => Finding::Missing {
-            what: "no guest kernel".to_owned(),
-            remedy,
-        },
+        Ok(None) => Finding::Missing { what: none, remedy },
         Err(error) => Finding::Missing {
             what: error.to_string(),
             remedy,

@@ -2,13 +2,24 @@
 
 mod columns;
 
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
+use anyhow::Context;
 use comfy_table::Table;
 use comfy_table::presets;
 use serde_json::Value;
 
 pub(crate) use columns::{condition, rows, text};
+
+/// A line, or several, on standard output. A reader that has seen enough, as in `vhive get | head -1`, is no error.
+pub(crate) fn say(text: impl Display) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
+}
 
 /// A table as kubectl prints it: no frame, columns apart.
 pub(crate) fn table<H, R, C>(header: H, rows: R) -> String

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::disk::SmallDisk;
+use crate::site;
+
 /// Longer than a node needs to take everything down, draining included.
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -71,21 +74,34 @@ pub(crate) const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A machine's worth of vhive: a data directory, ports, and perhaps a running node.
 pub(crate) struct Machine {
-    folder: TempDir,
     api: String,
     ingress: String,
     node: Option<Child>,
+    /// Unmounted before the folder it is mounted on is removed.
+    _disk: Option<SmallDisk>,
+    folder: TempDir,
 }
 
 impl Machine {
     /// An empty data directory, but for a guest kernel.
     pub(crate) fn new() -> Self {
+        Self::on(tempfile::tempdir().expect("a temporary folder"), None)
+    }
+
+    /// The same on a disk of `megabytes`.
+    pub(crate) fn on_a_disk_of(megabytes: u32) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        let disk = SmallDisk::mount(folder.path(), megabytes);
+        Self::on(folder, Some(disk))
+    }
+
+    fn on(folder: TempDir, disk: Option<SmallDisk>) -> Self {
         let machine = Self {
-            folder,
             api: ANY_PORT.to_owned(),
             ingress: ANY_PORT.to_owned(),
             node: None,
+            _disk: disk,
+            folder,
         };
         std::fs::create_dir_all(machine.data_dir()).expect("a data directory");
         symlink(kernels(), machine.data_dir().join("kernels")).expect("a link to the kernels");
@@ -94,6 +110,21 @@ impl Machine {
 
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// A folder for what a test needs besides.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// HOST:PORT of the ingress, once the node runs.
+    pub(crate) fn ingress(&self) -> &str {
+        &self.ingress
+    }
+
+    /// The process of the running node.
+    pub(crate) fn node_pid(&self) -> u32 {
+        self.node.as_ref().expect("a running node").id()
     }
 
     /// Starts the node and waits until it listens. Its successor listens at the same addresses.
@@ -157,15 +188,20 @@ impl Machine {
         );
     }
 
-    /// Runs a command against this machine.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        vhive()
+    /// A command against this machine.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = vhive();
+        command
             .arg("--data-dir")
             .arg(self.data_dir())
             .args(["--server", &format!("https://{}", self.api)])
-            .args(arguments)
-            .output()
-            .expect("vhive starts")
+            .args(arguments);
+        command
+    }
+
+    /// Runs a command against this machine.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("vhive starts")
     }
 
     /// Runs a command that must succeed, and returns its standard output.
@@ -199,44 +235,64 @@ impl Machine {
 
     /// Makes the image `dev.local/box`, whose program is a shell of many tools.
     pub(crate) fn build_box(&self) {
-        let busybox = ["/bin/busybox", "/usr/bin/busybox"]
-            .into_iter()
-            .find(|path| Path::new(path).exists())
-            .expect("there is no busybox: apt-get install busybox-static");
         self.ok(&[
             "image",
             "build",
             "dev.local/box:latest",
             "--binary",
-            busybox,
+            site::busybox(),
             "--entrypoint",
             "/busybox",
         ]);
     }
 
-    /// Applies a function of one container, given as YAML flow mappings, and returns what became of it.
-    pub(crate) fn apply(&self, name: &str, container: &str, annotations: &str) -> Output {
+    /// Writes the manifest of a function of one container, given as YAML flow mappings, and returns where it is.
+    pub(crate) fn manifest(&self, name: &str, container: &str, annotations: &str) -> String {
         let manifest = self.folder.path().join(format!("{name}.yaml"));
         let text = format!(
             "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {{name: {name}}}\nspec:\n  template:\n    metadata: {{annotations: {{{annotations}}}}}\n    spec: {{containers: [{{{container}}}]}}\n"
         );
         std::fs::write(&manifest, text).expect("a manifest");
-        self.run(&["apply", "-f", &manifest.to_string_lossy()])
+        manifest.to_string_lossy().into_owned()
+    }
+
+    /// Applies such a function, and returns what became of it.
+    pub(crate) fn apply(&self, name: &str, container: &str, annotations: &str) -> Output {
+        self.run(&["apply", "-f", &self.manifest(name, container, annotations)])
     }
 
     /// Namespaces and hypervisors that belong to this machine.
     pub(crate) fn leftovers(&self) -> Vec<String> {
+        let mut left = self.namespaces();
+        left.extend(self.hypervisors());
+        left
+    }
+
+    /// What is in the folder of run files, but for its lock.
+    pub(crate) fn run_files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.data_dir().join("run"));
+        let names = entries.into_iter().flatten().flatten();
+        let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name != ".lock").collect()
+    }
+
+    fn namespaces(&self) -> Vec<String> {
         let run = self.data_dir().join("run");
         let id = sandbox::Config::node_id_for(&run);
         let namespaces = std::fs::read_dir("/run/netns")
             .into_iter()
             .flatten()
             .flatten();
-        let mut left: Vec<String> = namespaces
+        namespaces
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .filter(|name| name.starts_with(&format!("vhive-{id}-")))
-            .collect();
-        let marker = run.to_string_lossy().into_owned();
+            .collect()
+    }
+
+    /// The processes of this machine's guests.
+    pub(crate) fn hypervisors(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        let marker = self.data_dir().join("run").to_string_lossy().into_owned();
         for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
             let owner = environment

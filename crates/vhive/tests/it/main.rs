@@ -1,9 +1,24 @@
 //! The binary as its users have it: real guests, real requests, real signals.
 //!
-//! These tests need root, `qemu-system-x86_64` and the distribution's kernel package; what is missing fails them with the
-//! way to install it.
+//! These tests need root, `qemu-system-x86_64`, the distribution's kernel package and those of Python, `busybox` and
+//! `docker-registry`; what is missing fails them with the way to install it.
 
 mod command_line;
+mod disk;
+mod endings;
+mod host;
+mod killed;
+mod look;
 mod machine;
 mod node;
+mod printed;
+mod pyaes;
 mod quickstart;
+mod registry;
+mod site;
+mod workloads;
+
+/// The sample function as a container.
+const HELLO: &str = "image: dev.local/helloworld, ports: [{name: h2c, containerPort: 50051}], resources: {limits: {memory: 128Mi}}";
+/// An annotation: deployed without starting an instance.
+const AT_ZERO: &str = "autoscaling.knative.dev/initial-scale: '0'";

@@ -1,36 +1,10 @@
-//! A node with functions that live, fail, and outlive it.
-
-use std::time::{Duration, Instant};
+//! A node with functions that live, fail, and start at once.
 
 use serde_json::Value;
 
+use crate::look::{eventually, ready};
 use crate::machine::{Machine, said};
-
-const HELLO: &str = "image: dev.local/helloworld, ports: [{name: h2c, containerPort: 50051}], resources: {limits: {memory: 128Mi}}";
-const AT_ZERO: &str = "autoscaling.knative.dev/initial-scale: '0'";
-
-/// Looks again until it holds; each look is a command of its own, so it needs no pause.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !holds() {
-        assert!(Instant::now() < deadline, "never came: {what}");
-    }
-}
-
-fn ready(service: &Value) -> (String, String) {
-    let conditions = service["status"]["conditions"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    let ready = conditions
-        .into_iter()
-        .find(|it| it["type"] == "Ready")
-        .unwrap_or_default();
-    (
-        ready["status"].as_str().unwrap_or_default().to_owned(),
-        ready["message"].as_str().unwrap_or_default().to_owned(),
-    )
-}
+use crate::{AT_ZERO, HELLO};
 
 #[test]
 fn a_function_lives_from_apply_to_delete() {
@@ -154,34 +128,6 @@ fn a_function_that_never_listens_is_told_what_to_do() {
         conditions.any(|it| it["type"] == "Ready" && it["reason"] == "NeverListened"),
         "{revision:#}"
     );
-    machine.stop();
-    assert_eq!(machine.leftovers(), Vec::<String>::new());
-}
-
-#[test]
-fn a_killed_nodes_successor_takes_its_remains_down_and_carries_on() {
-    let mut machine = Machine::new();
-    machine.build_helloworld();
-    machine.up();
-    for name in ["one", "two"] {
-        let applied = machine.apply(name, HELLO, "");
-        assert!(applied.status.success(), "{}", said(&applied));
-    }
-    machine.kill();
-    let remains = machine.leftovers();
-    assert!(!remains.is_empty(), "a killed node leaves its namespaces");
-    machine.up();
-    let left = machine.leftovers();
-    let process = |it: &&String| it.starts_with("process") && left.contains(it);
-    let survivors: Vec<_> = remains.iter().filter(process).collect();
-    assert!(survivors.is_empty(), "still running: {survivors:?}");
-    for name in ["one", "two"] {
-        assert_eq!(ready(&machine.object("services", name)).0, "True", "{name}");
-        assert!(
-            machine.ok(&["invoke", name]).starts_with("Hello, world!"),
-            "{name}"
-        );
-    }
     machine.stop();
     assert_eq!(machine.leftovers(), Vec::<String>::new());
 }

@@ -1,5 +1,6 @@
 //! A disk without space.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use image::{Error, Limits, Source, Store, build};
@@ -62,6 +63,26 @@ fn a_build_that_does_not_fit_says_how_much_is_needed_and_leaves_the_store_usable
     assert_usable(&store, &small);
     assert_eq!(store.list().unwrap().len(), 1);
     image(&store, "dev.local/next", &noise(2 << 20, 6));
+}
+
+#[test]
+fn an_image_can_be_removed_from_a_full_disk() {
+    let disk = SmallDisk::new();
+    let folder = disk.path().join("images");
+    let store = Store::open(&folder).unwrap();
+    let kept = image(&store, "dev.local/kept", b"x");
+    let removed = image(&store, "dev.local/removed", &noise(1 << 20, 8));
+    let mut ballast = std::fs::File::create(disk.path().join("ballast")).unwrap();
+    while ballast.write_all(&[1; 4096]).is_ok() {}
+
+    store.remove(&removed.reference).unwrap();
+
+    assert!(store.gc().unwrap() >= 1 << 20);
+    assert_usable(&store, &kept);
+    // There is room again, also for the next time.
+    drop(store);
+    Store::open(&folder).unwrap();
+    assert_eq!(folder.join("reserve").metadata().unwrap().len(), 64 << 10);
 }
 
 #[test]

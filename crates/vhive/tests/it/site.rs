@@ -1,0 +1,50 @@
+//! The image `dev.local/site`: a web server that is a shell as well, for functions that misbehave.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::machine::Machine;
+
+/// Ends a function that waits for a word in `/tmp/end`.
+const END: &str = "#!/bin/busybox sh
+printf 'Content-Type: text/plain\\r\\n\\r\\nfarewell'
+echo now >/tmp/end
+";
+
+/// The host's static shell of many tools.
+pub(crate) fn busybox() -> &'static str {
+    ["/bin/busybox", "/usr/bin/busybox"]
+        .into_iter()
+        .find(|path| Path::new(path).exists())
+        .expect("there is no busybox: apt-get install busybox-static")
+}
+
+/// Makes the image. Its pages are `/` and, to end a function, `/cgi-bin/end`.
+pub(crate) fn build(machine: &Machine) {
+    let root = machine.folder().join("site");
+    for folder in ["bin", "tmp", "www/cgi-bin"] {
+        fs::create_dir_all(root.join(folder)).expect("a folder");
+    }
+    fs::copy(busybox(), root.join("bin/busybox")).expect("busybox");
+    fs::write(root.join("www/index.html"), "I am here").expect("a page");
+    let end = root.join("www/cgi-bin/end");
+    fs::write(&end, END).expect("a script");
+    fs::set_permissions(&end, fs::Permissions::from_mode(0o755)).expect("a program");
+    machine.ok(&[
+        "image",
+        "build",
+        "dev.local/site",
+        "--folder",
+        &root.to_string_lossy(),
+        "--entrypoint",
+        "/bin/busybox",
+    ]);
+}
+
+/// A container of the image that runs this in a shell.
+pub(crate) fn container(script: &str) -> String {
+    format!(
+        "image: dev.local/site, args: [sh, -c, '{script}'], resources: {{limits: {{memory: 128Mi}}}}"
+    )
+}
