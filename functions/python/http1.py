@@ -2,7 +2,7 @@
 
 import h11
 
-import aes
+import call
 import plain
 
 
@@ -39,7 +39,7 @@ class Http1:
             self._body.clear()
         elif isinstance(event, h11.Data):
             self._body += event.data
-            if len(self._body) > aes.LONGEST_TEXT:
+            if len(self._body) > call.LONGEST_TEXT:
                 self._refuse(413, b"the request is too large\n")
         elif isinstance(event, h11.EndOfMessage):
             self._respond(*plain.answer(self._method, bytes(self._body)))

@@ -1,6 +1,6 @@
-"""Plain HTTP, whatever its version: GET encrypts a default, POST its body."""
+"""Plain HTTP, whatever its version: GET calls with a default, POST with its body."""
 
-import aes
+import call
 
 
 def answer(method: bytes, body: bytes) -> tuple[int, bytes]:
@@ -9,7 +9,10 @@ def answer(method: bytes, body: bytes) -> tuple[int, bytes]:
         body = b"world"
     elif method != b"POST":
         return 405, b"GET or POST, please\n"
-    return 200, aes.encrypt(body).encode() + b"\n"
+    try:
+        return 200, call.answer(body).encode() + b"\n"
+    except call.Failed as error:
+        return 500, str(error).encode() + b"\n"
 
 
 def headers(body: bytes) -> list[tuple[bytes, bytes]]:

@@ -1,6 +1,6 @@
 """gRPC's `helloworld.Greeter/SayHello`: one message in, one out, each with one string as its field 1."""
 
-import aes
+import call
 
 SAY_HELLO = b"/helloworld.Greeter/SayHello"
 PREFIX_BYTES = 5
@@ -9,6 +9,7 @@ PREFIX_BYTES = 5
 OK = 0
 INVALID_ARGUMENT = 3
 UNIMPLEMENTED = 12
+INTERNAL = 13
 
 
 def say_hello(path: bytes, body: bytes) -> tuple[int, bytes]:
@@ -19,7 +20,10 @@ def say_hello(path: bytes, body: bytes) -> tuple[int, bytes]:
         name = string_field(unframed(body))
     except (ValueError, IndexError):
         return INVALID_ARGUMENT, b"not one uncompressed HelloRequest"
-    return OK, framed(aes.encrypt(name).encode())
+    try:
+        return OK, framed(call.answer(name).encode())
+    except call.Failed as error:
+        return INTERNAL, str(error).encode()
 
 
 def unframed(body: bytes) -> bytes:

@@ -12,12 +12,12 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 
-import aes
+import call
 import greeter
 import plain
 
 # A text with the prefixes of gRPC and protobuf.
-LONGEST_BODY = aes.LONGEST_TEXT + 16
+LONGEST_BODY = call.LONGEST_TEXT + 16
 
 Headers = list[tuple[bytes, bytes]]
 

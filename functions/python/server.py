@@ -4,7 +4,6 @@
 """
 
 import os
-import signal
 import socket
 import sys
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
@@ -81,8 +80,7 @@ class Connection:
             self._stream.close()
 
 
-def run() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+def run(name: str) -> None:
     port = os.environ.get("PORT", DEFAULT_PORT)
     if not port.isdecimal():
         sys.exit(f"PORT is not a port number: {port!r}")
@@ -90,7 +88,7 @@ def run() -> None:
     listener = socket.create_server(("", int(port)), backlog=128)
     listener.setblocking(False)
     selector.register(listener, EVENT_READ)
-    print(f"pyaes listens on port {port}", flush=True)
+    print(f"{name} listens on port {port}", flush=True)
     while True:
         for key, mask in selector.select():
             if key.data:
