@@ -47,8 +47,11 @@ pub(crate) async fn start(
     let choice = args.accel;
     let accel = tokio::task::spawn_blocking(move || host::accel(choice)).await??;
     let qemu = Qemu::find(args.qemu.as_deref()).map_err(|error| {
-        Failure::new(Code::Failed, error)
-            .hint("apt-get install --no-install-recommends qemu-system-x86, or let `vhive quickstart` do it")
+        let hint = match &args.qemu {
+            Some(_) => checks::OTHER_QEMU,
+            None => "apt-get install --no-install-recommends qemu-system-x86, or let `vhive quickstart` do it",
+        };
+        Failure::new(Code::Failed, error).hint(hint)
     })?;
     let node = Node::start(node::Config {
         data_dir: global.data_dir.clone(),
@@ -63,10 +66,7 @@ pub(crate) async fn start(
     })
     .await
     .map_err(|error| {
-        let hint = match (&error, &args.qemu) {
-            (node::Error::Hypervisor(_), Some(_)) => checks::OTHER_QEMU.to_owned(),
-            _ => error.next_step(),
-        };
+        let hint = error.next_step();
         Failure::new(Code::Failed, error).hint(hint)
     })?;
     let recovered = node.recovered();
