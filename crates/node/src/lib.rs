@@ -28,7 +28,7 @@ use std::time::Duration;
 use apiserver::Store;
 use control::Domain;
 use gateway::Gateway;
-use sandbox::{Sandbox, Users};
+use sandbox::Sandbox;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -37,7 +37,7 @@ use tracing::{info, warn};
 use vmm::kernel::Kernel;
 use vmm::{Accel, Hypervisor};
 
-pub use sandbox::Recovered;
+pub use sandbox::{Recovered, Users};
 
 use crate::controller::Controller;
 use crate::demand::Doorbells;
@@ -50,9 +50,6 @@ use crate::revision::Hands;
 const BOOT_DEADLINE: Duration = Duration::from_secs(120);
 /// An instance's log is set aside at this size; one old file is kept.
 const LOG_MAX_BYTES: u64 = 8 << 20;
-/// User ids that no distribution hands out, to users, services or containers; see systemd's documentation of its ranges.
-const FIRST_HYPERVISOR_USER: u32 = 0x7000_0000;
-const HYPERVISOR_USERS: u32 = 1 << 20;
 /// Requests to the API take milliseconds; watches are ended.
 const API_DRAIN: Duration = Duration::from_secs(2);
 
@@ -75,6 +72,8 @@ pub struct Config {
     pub hypervisor_version: String,
     /// How guests run.
     pub accel: Accel,
+    /// Whom hypervisors run as, instead of root.
+    pub hypervisor_users: Option<Users>,
     /// What guests boot.
     pub kernel: Kernel,
 }
@@ -199,7 +198,7 @@ impl Node {
                 accel: config.accel,
                 log_max_bytes: LOG_MAX_BYTES,
                 boot_deadline: BOOT_DEADLINE,
-                hypervisor_users: hypervisor_users(config.accel),
+                hypervisor_users: config.hypervisor_users,
             },
             config.hypervisor,
             config.kernel,
@@ -327,39 +326,6 @@ fn describe(config: &Config) -> String {
     };
     let (hypervisor, kernel) = (&config.hypervisor_version, &config.kernel.release);
     format!("{hypervisor}, {accel}, kernel {kernel}")
-}
-
-/// Hypervisors run without privileges; one that needs `/dev/kvm` in the group that may use it. Where only root may, as root.
-fn hypervisor_users(accel: Accel) -> Option<Users> {
-    let group = match accel {
-        Accel::Tcg => None,
-        Accel::Kvm => kvm_group()?,
-    };
-    Some(Users {
-        first: FIRST_HYPERVISOR_USER,
-        count: HYPERVISOR_USERS,
-        group,
-    })
-}
-
-/// The group that a process must be in to use `/dev/kvm`: `Some(None)` if all may, `None` if only root may.
-fn kvm_group() -> Option<Option<u32>> {
-    use std::os::unix::fs::MetadataExt;
-    const ALL: u32 = 0o006;
-    const GROUP: u32 = 0o060;
-    let device = std::fs::metadata("/dev/kvm")
-        .inspect_err(|error| warn!(%error, "cannot look at /dev/kvm"))
-        .ok()?;
-    if device.mode() & ALL == ALL {
-        return Some(None);
-    }
-    if device.mode() & GROUP == GROUP && device.gid() != 0 {
-        return Some(Some(device.gid()));
-    }
-    warn!(
-        "only root may use /dev/kvm, so hypervisors run as root; to change that: chgrp kvm /dev/kvm && chmod 660 /dev/kvm"
-    );
-    None
 }
 
 /// An error with its causes in one line.

@@ -59,6 +59,8 @@ impl Rig {
             hypervisor: Arc::new(fake),
             hypervisor_version: "fake".to_owned(),
             accel: Accel::Tcg,
+            // The program that passes for QEMU may be where only root gets to.
+            hypervisor_users: None,
         })
         .await
         .expect("a node, which needs root");

@@ -62,6 +62,7 @@ pub(crate) async fn start(
         hypervisor_version: format!("QEMU {}", qemu.version()),
         hypervisor: Arc::new(qemu),
         accel,
+        hypervisor_users: host::users::of_hypervisors(accel),
         kernel,
     })
     .await

@@ -2,6 +2,7 @@
 
 pub(crate) mod checks;
 pub(crate) mod packages;
+pub(crate) mod users;
 
 use std::path::Path;
 use std::time::Duration;
