@@ -72,6 +72,9 @@ pub(crate) fn said(output: &Output) -> String {
 /// The node chooses a free port itself, which nobody can take in between.
 pub(crate) const ANY_PORT: &str = "127.0.0.1:0";
 
+/// What an import of a kernel locks, in the folder of kernels. It is empty and stays.
+pub(crate) const KERNEL_LOCK: &str = ".importing";
+
 /// A machine's worth of vhive: a data directory, ports, and perhaps a running node.
 pub(crate) struct Machine {
     api: String,
