@@ -12,7 +12,11 @@ const HYPERVISOR_USERS: u32 = 1 << 20;
 pub(crate) fn of_hypervisors(accel: Accel) -> Option<Users> {
     let group = match accel {
         Accel::Tcg => None,
-        Accel::Kvm => kvm_group()?,
+        Accel::Kvm => match kvm() {
+            Access::All => None,
+            Access::Group(group) => Some(group),
+            Access::Root => return None,
+        },
     };
     Some(Users {
         first: FIRST_HYPERVISOR_USER,
@@ -21,22 +25,26 @@ pub(crate) fn of_hypervisors(accel: Accel) -> Option<Users> {
     })
 }
 
-/// The group that a process must be in to use `/dev/kvm`: `Some(None)` if all may, `None` if only root may.
-fn kvm_group() -> Option<Option<u32>> {
+/// Who may use `/dev/kvm`.
+enum Access {
+    All,
+    Group(u32),
+    Root,
+}
+
+fn kvm() -> Access {
     use std::os::unix::fs::MetadataExt;
     const ALL: u32 = 0o006;
     const GROUP: u32 = 0o060;
-    let device = std::fs::metadata("/dev/kvm")
-        .inspect_err(|error| warn!(%error, "cannot look at /dev/kvm"))
-        .ok()?;
-    if device.mode() & ALL == ALL {
-        return Some(None);
+    match std::fs::metadata("/dev/kvm") {
+        Ok(device) if device.mode() & ALL == ALL => return Access::All,
+        Ok(device) if device.mode() & GROUP == GROUP && device.gid() != 0 => {
+            return Access::Group(device.gid());
+        }
+        Ok(_) => warn!(
+            "only root may use /dev/kvm, so hypervisors run as root; to change that: chgrp kvm /dev/kvm && chmod 660 /dev/kvm"
+        ),
+        Err(error) => warn!(%error, "cannot look at /dev/kvm, so hypervisors run as root"),
     }
-    if device.mode() & GROUP == GROUP && device.gid() != 0 {
-        return Some(Some(device.gid()));
-    }
-    warn!(
-        "only root may use /dev/kvm, so hypervisors run as root; to change that: chgrp kvm /dev/kvm && chmod 660 /dev/kvm"
-    );
-    None
+    Access::Root
 }
