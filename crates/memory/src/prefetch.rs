@@ -98,7 +98,10 @@ struct State {
     free: Vec<AlignedBuffer>,
     /// Buffers that may still be made.
     unmade: usize,
+    /// What went wrong, until somebody is told.
     failure: Option<PrefetchError>,
+    /// Something went wrong: what others still read is not wanted.
+    failed: bool,
     /// Nothing more is to be read.
     ended: bool,
 }
@@ -119,6 +122,7 @@ impl Prefetch {
                 free: Vec::new(),
                 unmade: (AHEAD / chunk_bytes).max(READERS),
                 failure: None,
+                failed: false,
                 ended: false,
             }),
             arrived: Condvar::new(),
@@ -201,8 +205,10 @@ impl Shared {
             let mut state = self.lock();
             state.reading -= 1;
             match result {
+                Ok(_) if state.failed => {}
                 Ok(chunk) => state.ready.push_back(chunk),
                 Err(error) => {
+                    state.failed = true;
                     state.ended = true;
                     state.ready.clear();
                     state.failure.get_or_insert(error);

@@ -51,14 +51,17 @@ pub(super) fn answer(
             Ok(events) => events,
             Err(error) => return Outcome::failed(ServerError::Messages(error)),
         };
+        let before = waiting.len();
         for event in events {
             match fault(installer, &event) {
                 Ok(fault) => waiting.extend(fault),
                 Err(error) => return Outcome::failed(error),
             }
         }
+        // Before they are answered: whoever hears from the guest finds its pages in the set.
+        take_note(shared, waiting.iter().skip(before));
         let before = waiting.len();
-        match answer_all(shared, installer, &mut waiting) {
+        match answer_all(installer, &mut waiting) {
             Ok(()) => {}
             Err(InstallError::Ended) => return Outcome::PeerEnded,
             Err(error) => return Outcome::failed(ServerError::Install(error)),
@@ -142,11 +145,7 @@ fn fault(installer: &Installer, event: &Event) -> Result<Option<Fault>, ServerEr
 }
 
 /// Answers the faults that can be; the others stay, in their order.
-fn answer_all(
-    shared: &Shared,
-    installer: &Installer,
-    waiting: &mut VecDeque<Fault>,
-) -> Result<(), InstallError> {
+fn answer_all(installer: &Installer, waiting: &mut VecDeque<Fault>) -> Result<(), InstallError> {
     while let Some(fault) = waiting.front().copied() {
         let answer = installer.answer(fault.page, fault.address, fault.write)?;
         if answer == Answer::Again {
@@ -154,15 +153,20 @@ fn answer_all(
             return Ok(());
         }
         waiting.pop_front();
+    }
+    Ok(())
+}
+
+fn take_note<'a>(shared: &Shared, faults: impl Iterator<Item = &'a Fault>) {
+    let mut faulted = shared
+        .faulted
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    for fault in faults {
         shared.counters.faults.fetch_add(1, Ordering::Relaxed);
         if !shared.policy.brings(fault.page) {
             shared.counters.misses.fetch_add(1, Ordering::Relaxed);
         }
-        shared
-            .faulted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(fault.page);
+        faulted.insert(fault.page);
     }
-    Ok(())
 }

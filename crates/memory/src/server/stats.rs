@@ -10,7 +10,7 @@ use crate::installer::Installer;
 /// How many pages of a working set the guest used is not among them: after a bulk installation nobody is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
-    /// Faults answered, pages of the working set that had not come yet included.
+    /// Faults taken, those on pages of the working set that had not come yet included. A page may have several.
     pub faults: u64,
     /// Faults on pages that the policy does not bring. For one that brings nothing these are all.
     pub misses: u64,
