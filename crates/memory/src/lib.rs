@@ -69,6 +69,7 @@ mod choose;
 pub mod handshake;
 mod installer;
 mod layout;
+pub mod measure;
 mod memory_file;
 mod page_set;
 mod policy;

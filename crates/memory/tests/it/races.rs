@@ -248,7 +248,9 @@ fn pages_given_back_during_bulk_installation_stay_zero() {
                 scope.spawn(move || {
                     let mut order: Vec<u64> = (seed..PAGES).step_by(2).collect();
                     fastrand::Rng::with_seed(seed).shuffle(&mut order);
-                    order.into_iter().for_each(|page| guest.remove(page));
+                    for page in order {
+                        guest.remove(page);
+                    }
                 });
             }
         });
