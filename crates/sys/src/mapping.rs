@@ -185,11 +185,6 @@ impl Mapping {
         self.advise("discard", range, Advice::LinuxDontNeed)
     }
 
-    /// Has the pages of `range` there before they are touched (`MADV_POPULATE_READ`, Linux 5.14).
-    pub fn populate(&self, range: Range<usize>) -> Result<(), Error> {
-        self.advise("populate", range, Advice::LinuxPopulateRead)
-    }
-
     fn advise(&self, step: &'static str, range: Range<usize>, advice: Advice) -> Result<(), Error> {
         let failed = |source: io::Error| Error::Advise {
             step,
