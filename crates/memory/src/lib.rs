@@ -51,8 +51,8 @@
 //! | [`Prefetch`] | a working-set file being read, large and direct, ahead of its installation |
 //! | [`Policy`] | how pages arrive: [`Lazy`], [`Reap`], [`Paper`], [`Resident`] |
 //! | [`Server`] | one guest being served, on threads of its own: `connected`, `installed`, `wait`, `stats`, `faulted`, `stop` |
-//! | [`choose`], [`should_record_again`] | what `auto` does |
-//! | [`measure()`] | the server beside a bare loop of the same system calls |
+//! | [`choose()`], [`should_record_again`] | what `auto` does |
+//! | [`mod@measure`] | the server beside a bare loop of the same system calls |
 //!
 //! # Rules
 //!

@@ -5,6 +5,8 @@
 )]
 
 mod child;
+mod choosing;
+mod corpus;
 mod failures;
 mod guest;
 mod handshake;
