@@ -1,9 +1,15 @@
 //! Safe wrappers round the kernel; the only crate with unsafe code.
 
+pub mod direct_io;
+pub mod fd_passing;
 pub mod kvm;
 pub mod link;
+pub mod mapping;
 pub mod memfd;
 pub mod netns;
+pub mod page_cache;
 pub mod process;
+pub mod sparse;
 pub mod tap;
 pub mod tsc;
+pub mod userfaultfd;

@@ -3,3 +3,4 @@
 mod kvm;
 mod network;
 mod process;
+mod userfaultfd;
