@@ -1,8 +1,9 @@
-//! Builds a static guest binary from a build script, so that the crate that needs it can embed it.
+//! Builds, from a build script, what another crate embeds: static guest binaries, and the library that is
+//! preloaded into QEMU.
 //!
 //! Guest binaries run where there is no shared library, so they are linked statically
-//! (`+crt-static`), in a target folder of their own: the outer Cargo holds the lock of its own
-//! target folder while a build script runs.
+//! (`+crt-static`); a library that is loaded into a program of the host's cannot be. Both are built in target
+//! folders of their own: the outer Cargo holds the lock of its own target folder while a build script runs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,11 +16,23 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// whose change means a rebuild. Panics with Cargo's output if the build fails: a build script has no
 /// better way to fail.
 pub fn guest_binary(package: &str, sources: &[&str]) -> PathBuf {
+    let flags = "-C target-feature=+crt-static -C relocation-model=static";
+    build(package, sources, &target_dir("guest"), flags).join(package)
+}
+
+/// Builds `package` of this workspace, a `cdylib`, with the `guest` profile for programs of this host, and returns the
+/// path of its library. The rest is as with [`guest_binary`].
+pub fn preload_library(package: &str, sources: &[&str]) -> PathBuf {
+    let library = format!("lib{}.so", package.replace('-', "_"));
+    build(package, sources, &target_dir("preload"), "").join(library)
+}
+
+/// Returns the folder in which the build's result is.
+fn build(package: &str, sources: &[&str], target_dir: &Path, flags: &str) -> PathBuf {
     let root = workspace_root();
     for source in sources.iter().copied().chain(["Cargo.lock"]) {
         println!("cargo::rerun-if-changed={}", root.join(source).display());
     }
-    let target_dir = guest_target_dir();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .current_dir(&root)
@@ -33,36 +46,33 @@ pub fn guest_binary(package: &str, sources: &[&str]) -> PathBuf {
             package,
         ])
         .arg("--target-dir")
-        .arg(&target_dir)
+        .arg(target_dir)
         // The outer build's flags are for the outer target.
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
-        .env(
-            "RUSTFLAGS",
-            "-C target-feature=+crt-static -C relocation-model=static",
-        )
+        .env("RUSTFLAGS", flags)
         .output();
     match output {
         Ok(output) if output.status.success() => {}
         Ok(output) => panic!(
-            "building the guest binary {package} failed:\n{}",
+            "building {package} failed:\n{}",
             String::from_utf8_lossy(&output.stderr)
         ),
-        Err(error) => panic!("cannot run cargo to build the guest binary {package}: {error}"),
+        Err(error) => panic!("cargo could not be started to build {package}: {error}"),
     }
-    target_dir.join(TARGET).join("guest").join(package)
+    target_dir.join(TARGET).join("guest")
 }
 
 fn workspace_root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// `<target>/guest`, shared by all profiles of the outer build, found from `OUT_DIR`, which is
+/// `<target>/<name>`, shared by all profiles of the outer build, found from `OUT_DIR`, which is
 /// `<target>/<profile>/build/<package>-<hash>/out`.
-fn guest_target_dir() -> PathBuf {
+fn target_dir(name: &str) -> PathBuf {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
     match out.ancestors().nth(4) {
-        Some(target) if !target.as_os_str().is_empty() => target.join("guest"),
-        _ => panic!("OUT_DIR is not set: guest_binary is called outside a build script"),
+        Some(target) if !target.as_os_str().is_empty() => target.join(name),
+        _ => panic!("OUT_DIR is not set: embed is called outside a build script"),
     }
 }
