@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use agent::protocol::{Failed, Hello, Process, Started, ToGuest, ToHost, VERSION};
+use agent::protocol::{Failed, Process, Started, ToGuest, ToHost};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::clock::{Steps, uptime_us};
+use crate::clock::Steps;
+use crate::hello::hello;
 use crate::host::{self, Host};
 use crate::launcher::{self, Launcher};
 use crate::report::chain;
@@ -46,12 +47,14 @@ pub(crate) fn run() -> Result<(), Error> {
     network::up()?;
     steps.end("network");
     let mut host = Host::dial()?;
-    host.send(&ToHost::Hello(hello()))?;
+    host.send(&ToHost::Hello(hello(false)))?;
     steps.end("hello");
     let result = function(&mut host, steps);
     if let Err(error) = &result {
         let failed = match error {
-            Error::Start(failed) => failed.clone(),
+            Error::Start(failed) | Error::Supervise(supervise::Error::Resume(failed)) => {
+                failed.clone()
+            }
             error => Failed {
                 stage: stage(error).to_owned(),
                 message: chain(error),
@@ -90,8 +93,8 @@ fn wait_for_start(host: &mut Host) -> Result<Option<Process>, Error> {
         match host.next_message() {
             Some(ToGuest::Start(process)) => return Ok(Some(process)),
             Some(ToGuest::Shutdown(_)) => return Ok(None),
-            // There is nothing yet to send a signal to.
-            Some(ToGuest::Signal(_)) => continue,
+            // There is nothing yet to send a signal to, nor to save.
+            Some(ToGuest::Signal(_) | ToGuest::Quiesce | ToGuest::Resume(_)) => continue,
             None => {}
         }
         let left = deadline.saturating_duration_since(Instant::now());
@@ -105,17 +108,6 @@ fn wait_for_start(host: &mut Host) -> Result<Option<Process>, Error> {
         )
         .map_err(Error::Poll)?;
         host.receive()?;
-    }
-}
-
-fn hello() -> Hello {
-    Hello {
-        version: VERSION,
-        agent: env!("CARGO_PKG_VERSION").to_owned(),
-        kernel: nix::sys::utsname::uname()
-            .map(|name| name.release().to_string_lossy().into_owned())
-            .unwrap_or_default(),
-        uptime_us: uptime_us(),
     }
 }
 

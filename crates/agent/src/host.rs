@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent::protocol::{self, Decoder, Frame, HOST, HOST_PORT, Stream, ToGuest, ToHost};
 
@@ -12,6 +12,12 @@ use agent::protocol::{self, Decoder, Frame, HOST, HOST_PORT, Stream, ToGuest, To
 /// after a second: dial anew instead.
 const DIAL_FIRST: Duration = Duration::from_millis(40);
 const DIAL_LAST: Duration = Duration::from_secs(2);
+
+/// A guest that was saved is restored at a moment it does not see: between two dials, or in the middle of one, whose
+/// answer will not come. The shorter it waits, the sooner a clone is heard of. It is saved at once, so it does not
+/// dial for long.
+const REDIAL_PAUSE: Duration = Duration::from_millis(1);
+const REDIAL_FIRST: Duration = Duration::from_millis(4);
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -49,6 +55,30 @@ impl Host {
                 Err(error) => return Err(Error::Dial(error)),
             }
         };
+        Host::over(socket)
+    }
+
+    /// Connects to whoever listens first.
+    pub(crate) fn redial(deadline: Instant) -> Result<Host, Error> {
+        let host = SocketAddr::from((HOST, HOST_PORT));
+        let mut patience = REDIAL_FIRST;
+        loop {
+            let error = match TcpStream::connect_timeout(&host, patience) {
+                Ok(socket) => return Host::over(socket),
+                Err(error) => error,
+            };
+            if Instant::now() >= deadline {
+                return Err(Error::Dial(error));
+            }
+            if error.kind() == io::ErrorKind::TimedOut {
+                patience = DIAL_LAST.min(patience * 2);
+            } else {
+                std::thread::sleep(REDIAL_PAUSE);
+            }
+        }
+    }
+
+    fn over(socket: TcpStream) -> Result<Host, Error> {
         socket.set_nodelay(true).map_err(Error::Io)?;
         socket.set_nonblocking(true).map_err(Error::Io)?;
         Ok(Host {

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! kernel ─▶ modules ─▶ network ─▶ Hello ─▶ root ─▶ launcher ─▶ Start ─▶ exec ─▶ supervise ─▶ power off
+//!                                                                          │   ▲
+//!                                                                 Quiesce ─┴───┴─ Resume, in every clone
 //! ```
 //!
 //! The order is what makes the start quick: the host hears from the guest as early as it can, and while it
@@ -12,6 +14,10 @@
 
 mod boot;
 mod clock;
+mod clone;
+mod etc;
+mod files;
+mod hello;
 mod host;
 mod launch;
 mod launcher;

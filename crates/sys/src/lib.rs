@@ -1,6 +1,7 @@
-//! Safe wrappers round the kernel; the only crate with unsafe code.
+//! Safe wrappers round the kernel; the only crate with unsafe code, but for the library that is preloaded into QEMU.
 
 pub mod direct_io;
+pub mod entropy;
 pub mod fd_passing;
 pub mod kvm;
 pub mod link;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::protocol::{
-    self, Decoder, Exited, Failed, Frame, GUEST, HOST, HOST_PORT, Hello, Process, Shutdown,
+    self, Decoder, Exited, Failed, Frame, GUEST, HOST, HOST_PORT, Hello, Process, Resume, Shutdown,
     Started, Stream, ToGuest, ToHost, VERSION,
 };
 use anyhow::{Context, bail};
@@ -30,7 +30,12 @@ pub struct Guest {
     pub(crate) namespace: Arc<NetNs>,
     pub(crate) folder: PathBuf,
     pub(crate) process: ProcessId,
+    /// Whether it comes out of a snapshot: its function runs already.
+    pub restored: bool,
 }
+
+/// Between two dials of a guest that was told to leave.
+const REDIAL_PAUSE: Duration = Duration::from_millis(1);
 
 impl Guest {
     /// Opens the connection to the host.
@@ -60,6 +65,26 @@ impl Guest {
         let process = link.process().await?;
         link.started().await?;
         Ok((link, process))
+    }
+
+    /// Dials until somebody answers, as a guest does that was told to leave, and becomes what it is told to.
+    pub async fn resume(&self) -> anyhow::Result<(Link, Resume)> {
+        loop {
+            let Ok(mut link) = self.dial().await else {
+                tokio::time::sleep(REDIAL_PAUSE).await;
+                continue;
+            };
+            link.present(true).await?;
+            match link.receive().await? {
+                Some(ToGuest::Resume(resume)) => {
+                    link.send(&ToHost::Resumed).await?;
+                    return Ok((link, resume));
+                }
+                // Somebody who does not stay was not meant.
+                None => {}
+                other => bail!("expected to be told to resume, not {other:?}"),
+            }
+        }
     }
 
     /// Writes to the console, as far as it takes it at once.
@@ -113,11 +138,16 @@ impl Link {
 
     /// Presents the guest.
     pub async fn hello(&mut self) -> anyhow::Result<()> {
+        self.present(false).await
+    }
+
+    async fn present(&mut self, resumed: bool) -> anyhow::Result<()> {
         self.send(&ToHost::Hello(Hello {
             version: VERSION,
             agent: "fake".into(),
             kernel: "none".into(),
             uptime_us: 1,
+            resumed,
         }))
         .await
     }
@@ -186,21 +216,37 @@ impl Link {
     }
 }
 
-/// A guest whose function starts, answers every HTTP request on `$PORT` with its greeting, and ends when it is told to.
+/// The port a function listens on if nobody says otherwise.
+const PORT: u16 = 8080;
+
+/// A guest whose function starts, answers every HTTP request on `$PORT` with its greeting, and ends when it is told to. It
+/// can be saved, and restored if the port is 8080.
 pub async fn well_behaved(guest: Guest) -> anyhow::Result<()> {
-    let (mut link, process) = guest.start().await?;
-    let port = process.env.iter().find(|(name, _)| name == "PORT");
-    let port = port.map_or(Ok(8080), |(_, port)| port.parse())?;
+    let (mut link, port) = if guest.restored {
+        (guest.resume().await?.0, PORT)
+    } else {
+        let (mut link, process) = guest.start().await?;
+        let port = process.env.iter().find(|(name, _)| name == "PORT");
+        link.print(Stream::Stdout, "listening\n").await?;
+        (link, port.map_or(Ok(PORT), |(_, port)| port.parse())?)
+    };
     let listener = guest.listen(port)?;
-    link.print(Stream::Stdout, "listening\n").await?;
+    let obey = async {
+        loop {
+            match link.receive().await? {
+                Some(ToGuest::Shutdown(_)) => return link.exited(0).await,
+                Some(ToGuest::Quiesce) => {
+                    link.send(&ToHost::Quiesced).await?;
+                    link = guest.resume().await?.0;
+                }
+                Some(_) => {}
+                None => return Ok(()),
+            }
+        }
+    };
     tokio::select! {
         result = greet(listener) => result,
-        shutdown = link.shutdown() => {
-            if shutdown?.is_some() {
-                link.exited(0).await?;
-            }
-            Ok(())
-        }
+        result = obey => result,
     }
 }
 

@@ -18,7 +18,9 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use vmm::kernel::Kernel;
 use vmm::qemu::Qemu;
-use vmm::{BootFuture, Hypervisor, MachineConfig};
+use vmm::{
+    BootFuture, Dormant, DormantConfig, Hypervisor, MachineConfig, PrepareFuture, RestoreConfig,
+};
 
 use crate::guest::{Guest, Script};
 
@@ -101,7 +103,7 @@ impl FakeHypervisor {
     }
 
     /// Lets a guest live beside its hypervisor's process.
-    fn populate(&self, folder: &Path, process: ProcessId) -> anyhow::Result<()> {
+    fn populate(&self, folder: &Path, process: ProcessId, restored: bool) -> anyhow::Result<()> {
         let namespace = namespace(folder)?;
         if self.reachable {
             // One of the namespace's own addresses, so what is sent to the guest never gets to the tap.
@@ -112,6 +114,7 @@ impl FakeHypervisor {
             namespace: Arc::new(namespace),
             folder: folder.to_owned(),
             process,
+            restored,
         };
         tokio::spawn(live(self.script.clone(), guest, end));
         Ok(())
@@ -123,11 +126,29 @@ impl Hypervisor for FakeHypervisor {
         "fake"
     }
 
+    fn identity(&self) -> String {
+        "fake 1".to_owned()
+    }
+
     fn boot(&self, config: MachineConfig) -> BootFuture<'_> {
         Box::pin(async move {
             let folder = config.run_dir.clone();
             let machine = self.qemu.boot(config).await?;
-            self.populate(&folder, machine.process())
+            self.populate(&folder, machine.process(), false)
+                .expect("a guest in the instance's namespace");
+            Ok(machine)
+        })
+    }
+
+    fn prepare(&self, config: DormantConfig) -> PrepareFuture<'_> {
+        self.qemu.prepare(config)
+    }
+
+    fn restore(&self, dormant: Dormant, config: RestoreConfig) -> BootFuture<'_> {
+        Box::pin(async move {
+            let folder = dormant.run_dir().to_owned();
+            let machine = self.qemu.restore(dormant, config).await?;
+            self.populate(&folder, machine.process(), true)
                 .expect("a guest in the instance's namespace");
             Ok(machine)
         })

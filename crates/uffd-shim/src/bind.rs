@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, AsRawFd as _, IntoRawFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use libc::{c_int, c_void};
 use rustix::fs::fstat;
@@ -37,21 +38,24 @@ pub(crate) fn to_file(range: Range, memory: &OwnedFd) -> Result<(), String> {
         .map_err(|error| format!("cannot map the memory file: {error}"))
 }
 
-/// Pages come from the page server as they are touched.
+/// Pages come from the page server as they are touched. `socket` is the file that it listens at, which need not be
+/// within this process's reach.
 pub(crate) fn to_page_server(
     range: Range,
-    server: OwnedFd,
+    socket: &OwnedFd,
     device: Option<OwnedFd>,
 ) -> Result<(), String> {
+    let server = UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd()))
+        .map_err(|error| format!("cannot connect to the page server: {error}"))?;
     map(range, libc::MAP_ANONYMOUS, -1)
         .map_err(|error| format!("cannot map fresh memory: {error}"))?;
     let uffd = userfaultfd::open(device)?;
     userfaultfd::register(&uffd, range)?;
     send(&server, &handshake(range), &uffd)
         .map_err(|error| format!("cannot speak to the page server: {error}"))?;
-    // Both stay open for as long as QEMU lives. If the page server's were the only userfaultfd, its death would turn
-    // the pages that it has not yet sent into zeros. And by the end of the connection it learns of QEMU's.
-    let _ = (uffd.into_raw_fd(), server.into_raw_fd());
+    // It stays open for as long as QEMU lives: if the page server's were the only one, its death would turn the pages
+    // that it has not yet sent into zeros.
+    let _ = uffd.into_raw_fd();
     Ok(())
 }
 
@@ -93,7 +97,7 @@ fn handshake(range: Range) -> String {
     )
 }
 
-fn send(server: &OwnedFd, text: &str, uffd: &OwnedFd) -> io::Result<()> {
+fn send(server: &UnixStream, text: &str, uffd: &OwnedFd) -> io::Result<()> {
     let fds = [uffd.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);

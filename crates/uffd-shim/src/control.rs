@@ -64,7 +64,7 @@ fn bind((text, fds): Request, range: Range) -> Result<(), String> {
     let mut fds = fds.into_iter();
     match (text.as_slice(), fds.next()) {
         (b"file\n", Some(memory)) => bind::to_file(range, &memory),
-        (b"uffd\n", Some(server)) => bind::to_page_server(range, server, fds.next()),
+        (b"uffd\n", Some(socket)) => bind::to_page_server(range, &socket, fds.next()),
         (_, None) => Err("the request came without a descriptor".to_owned()),
         _ => Err(format!(
             "there is no request {:?}",

@@ -7,13 +7,14 @@
 //!
 //! ```text
 //! host ── "file\n" + fd of a memory file ───────────────────────────▶  a private mapping of the file
-//!      ── "uffd\n" + fd of a connection to a page server ───────────▶  empty memory behind a userfaultfd, which
+//!      ── "uffd\n" + fd of a page server's socket file ─────────────▶  empty memory behind a userfaultfd, which
 //!          [+ fd of /dev/userfaultfd]                                  is sent to the page server
 //!      ◀─ "ok ADDRESS SIZE\n" or "error TEXT\n" ────────────────────
 //! ```
 //!
 //! The request comes once. What is said to the page server is Firecracker's handshake (its
-//! docs/snapshotting/handling-page-faults-on-snapshot-resume.md), so one page server serves both.
+//! docs/snapshotting/handling-page-faults-on-snapshot-resume.md), so one page server serves both. The connection is made here,
+//! and not handed over made: by it the page server learns whose memory it serves (`SO_PEERCRED`).
 //!
 //! Nothing here unwinds into QEMU: the library is built with `panic = "abort"`, and has no panic on a path that input
 //! reaches. A QEMU without the variables is left as it is.

@@ -1,16 +1,16 @@
 //! A microVM, whichever hypervisor runs it.
 
-use std::future::Future;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
-use std::pin::Pin;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sys::process::ProcessId;
+use tokio::net::UnixStream;
 use tokio::process::Child;
 
-use crate::kernel::Kernel;
+use crate::config::{SaveTarget, Saved};
+use crate::memory_file::Source;
 use crate::qemu;
 use crate::qmp::{self, Qmp};
 use crate::tail::Tail;
@@ -18,48 +18,14 @@ use crate::tail::Tail;
 /// How long QEMU may take to answer a command that does not move memory.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(5);
 
-/// The variable in a hypervisor's environment that names its instance's folder: [`MachineConfig::run_dir`].
+/// The variable in a hypervisor's environment that names its instance's folder:
+/// [`crate::MachineConfig::run_dir`].
 pub const OWNER_VARIABLE: &str = "VHIVE_INSTANCE";
-
-/// How guest code is executed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Accel {
-    /// By the processor, through `/dev/kvm`.
-    Kvm,
-    /// By emulation, on every host.
-    Tcg,
-}
-
-/// What a machine is made of.
-#[derive(Debug)]
-pub struct MachineConfig {
-    /// Name, for logs and process lists.
-    pub name: String,
-    /// The instance's own folder, which exists. The guest's console is written to `console.log` in it.
-    pub run_dir: PathBuf,
-    /// The guest's kernel, with its initramfs.
-    pub kernel: Kernel,
-    /// Number of processors.
-    pub vcpus: u32,
-    /// Memory in MiB.
-    pub memory_mib: u32,
-    /// The image's root: a squashfs file, which any number of machines share.
-    pub root: PathBuf,
-    /// The tap of the machine's NIC, opened as [`sys::tap`] does.
-    pub tap: OwnedFd,
-    /// How guest code is executed.
-    pub accel: Accel,
-    /// User and group the hypervisor runs as. The kernel's files must be readable by it, and with
-    /// [`Accel::Kvm`] `/dev/kvm` writable; everything else is handed over open.
-    pub uid_gid: Option<(u32, u32)>,
-    /// Appended to the kernel's command line.
-    pub extra_cmdline: String,
-}
 
 /// A machine could not be made or spoken to.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// QEMU could not be started.
+    /// QEMU could not be started, restored or saved.
     #[error(transparent)]
     Qemu(#[from] qemu::Error),
     /// A running QEMU did not do as it was told.
@@ -78,18 +44,6 @@ pub enum Error {
         /// What the kernel said.
         source: std::io::Error,
     },
-}
-
-/// What [`Hypervisor::boot`] returns.
-pub type BootFuture<'a> = Pin<Box<dyn Future<Output = Result<Machine, Error>> + Send + 'a>>;
-
-/// A program that runs machines.
-pub trait Hypervisor: Send + Sync {
-    /// Its name: `qemu`.
-    fn name(&self) -> &'static str;
-
-    /// Makes a machine and lets it run. Returns when the hypervisor answers; the guest boots meanwhile.
-    fn boot(&self, config: MachineConfig) -> BootFuture<'_>;
 }
 
 /// How a machine ended.
@@ -112,11 +66,14 @@ pub struct Machine {
     pub(crate) name: String,
     pub(crate) process: ProcessId,
     pub(crate) child: Child,
-    pub(crate) qmp: Qmp,
+    /// In a box, as a machine is moved about a good deal.
+    pub(crate) qmp: Box<Qmp>,
     pub(crate) stderr: Tail,
     pub(crate) console: Tail,
     pub(crate) phases: Vec<(&'static str, Duration)>,
     pub(crate) reason: Option<String>,
+    /// Where the guest's memory can be read.
+    pub(crate) memory: Arc<Source>,
 }
 
 impl Machine {
@@ -125,7 +82,8 @@ impl Machine {
         self.process
     }
 
-    /// What making it took, in order: `hypervisor` is from spawning it to its first answer.
+    /// What making it took, in order. Of a booted machine: `hypervisor`, from spawning it to its first answer. Of a
+    /// restored one: `bind`, until memory and root were its own, `load`, until it had its state, `resume`.
     pub fn phases(&self) -> &[(&'static str, Duration)] {
         &self.phases
     }
@@ -160,9 +118,7 @@ impl Machine {
 
     /// Ends the machine at once, without asking the guest. Fine if it has ended already.
     pub async fn kill(&mut self) -> Result<ExitInfo, Error> {
-        self.child
-            .start_kill()
-            .map_err(|source| self.cannot_end(source))?;
+        self.start_kill()?;
         self.wait().await
     }
 
@@ -176,6 +132,14 @@ impl Machine {
         self.command("cont").await
     }
 
+    /// Writes a snapshot. The guest is stopped for it and stays so: [`Machine::resume`] lets it run on, whether this
+    /// succeeded or not.
+    ///
+    /// The agent should have been told before: [`crate::agent::Commands::quiesce`].
+    pub async fn save(&mut self, target: SaveTarget) -> Result<Saved, Error> {
+        Ok(qemu::save(self, target).await?)
+    }
+
     async fn command(&mut self, command: &'static str) -> Result<(), Error> {
         let result = self.qmp.execute(command, None, COMMAND_DEADLINE).await;
         result.map(drop).map_err(|source| Error::Control {
@@ -184,10 +148,52 @@ impl Machine {
         })
     }
 
+    fn start_kill(&mut self) -> Result<(), Error> {
+        self.child
+            .start_kill()
+            .map_err(|source| self.cannot_end(source))
+    }
+
     fn cannot_end(&self, source: std::io::Error) -> Error {
         Error::Kill {
             name: self.name.clone(),
             source,
         }
+    }
+}
+
+/// A hypervisor that waits for a snapshot. Dropping it kills it.
+#[derive(Debug)]
+pub struct Dormant {
+    pub(crate) machine: Machine,
+    pub(crate) run_dir: PathBuf,
+    /// Where to say how memory arrives.
+    pub(crate) control: UnixStream,
+}
+
+impl Dormant {
+    /// The hypervisor's process.
+    pub fn process(&self) -> ProcessId {
+        self.machine.process
+    }
+
+    /// The machine's own folder.
+    pub fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
+    /// What making it took, in order: `hypervisor` is from spawning it to its being ready.
+    pub fn phases(&self) -> &[(&'static str, Duration)] {
+        &self.machine.phases
+    }
+
+    /// Waits until the hypervisor has ended, which it does not do by itself. May be cancelled and called again.
+    pub async fn wait(&mut self) -> Result<ExitInfo, Error> {
+        self.machine.wait().await
+    }
+
+    /// Ends the hypervisor, and waits until it has ended.
+    pub async fn kill(&mut self) -> Result<ExitInfo, Error> {
+        self.machine.kill().await
     }
 }

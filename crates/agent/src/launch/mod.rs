@@ -2,7 +2,6 @@
 //!
 //! See [`crate::launcher`] for why it exists and what is said over standard input.
 
-mod etc;
 mod program;
 mod user;
 
@@ -10,21 +9,20 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use agent::protocol::{Failed, GuestFile, Process};
+use agent::protocol::{Failed, Process};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::SigSet;
-use nix::sys::time::TimeSpec;
-use nix::time::{ClockId, clock_settime};
 use nix::unistd::{dup2_stdin, fchown, setgroups, sethostname, setresgid, setresuid, setsid};
 
+use crate::files::folder;
 use crate::report::chain;
+use crate::{clock, etc, files};
 use user::User;
 
 /// What `execvp` and the shells of most distributions fall back on.
@@ -104,12 +102,7 @@ fn prepare(socket: &mut UnixStream) -> Result<(PathBuf, Command), Error> {
     let process: Process = serde_json::from_slice(&json)?;
 
     if process.time_unix_us != 0 {
-        let micros = process.time_unix_us;
-        let time = TimeSpec::new(
-            (micros / 1_000_000) as i64,
-            (micros % 1_000_000 * 1000) as i64,
-        );
-        clock_settime(ClockId::CLOCK_REALTIME, time).map_err(Error::Clock)?;
+        clock::set(process.time_unix_us).map_err(Error::Clock)?;
     }
     if !process.hostname.is_empty() {
         sethostname(&process.hostname).map_err(|source| Error::Hostname {
@@ -121,7 +114,10 @@ fn prepare(socket: &mut UnixStream) -> Result<(PathBuf, Command), Error> {
         .iter()
         .chain(&process.files)
     {
-        write(file)?;
+        files::write(file).map_err(|source| Error::File {
+            path: (&file.path).into(),
+            source,
+        })?;
     }
     let user = user::resolve(
         &process.user,
@@ -159,30 +155,6 @@ fn prepare(socket: &mut UnixStream) -> Result<(PathBuf, Command), Error> {
     Ok((program, command))
 }
 
-/// Writes a file, in place of what the image has there.
-fn write(file: &GuestFile) -> Result<(), Error> {
-    let path = Path::new(&file.path);
-    let failed = |source| Error::File {
-        path: path.into(),
-        source,
-    };
-    let create = || {
-        std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(file.mode)
-            .open(path)
-    };
-    let mut open = create();
-    if matches!(&open, Err(error) if error.kind() == io::ErrorKind::NotFound) {
-        folder(path.parent().unwrap_or(path)).map_err(failed)?;
-        open = create();
-    }
-    open.and_then(|mut open| open.write_all(&file.contents))
-        .map_err(failed)
-}
-
 fn workdir(path: &str) -> Result<(), Error> {
     let path = Path::new(if path.is_empty() { "/" } else { path });
     let failed = |source| Error::Workdir {
@@ -196,13 +168,6 @@ fn workdir(path: &str) -> Result<(), Error> {
         }
         result => result.map_err(failed),
     }
-}
-
-fn folder(path: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(path)
 }
 
 /// Standard input reads as empty; the pipes of the others belong to the user, who may open `/dev/stdout`.

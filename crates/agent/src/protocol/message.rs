@@ -12,6 +12,10 @@ pub enum ToGuest {
     Signal(Signal),
     /// End the process, then the machine.
     Shutdown(Shutdown),
+    /// The machine is about to be saved: say what there is to say, then leave, and dial anew.
+    Quiesce,
+    /// Become one of many: the answer to a [`Hello`] that is `resumed`.
+    Resume(Resume),
 }
 
 /// A message from the guest to the host.
@@ -26,6 +30,10 @@ pub enum ToHost {
     Exited(Exited),
     /// The process could not be started, or the guest broke. The last message.
     Failed(Failed),
+    /// All was said: the answer to [`ToGuest::Quiesce`], and the last message on this connection.
+    Quiesced,
+    /// The process may be spoken to: the answer to [`ToGuest::Resume`].
+    Resumed,
 }
 
 /// The guest presents itself.
@@ -39,6 +47,9 @@ pub struct Hello {
     pub kernel: String,
     /// Microseconds since the kernel's clock started.
     pub uptime_us: u64,
+    /// The process runs already: the guest was told to [`ToGuest::Quiesce`], and may have been saved and restored since. It
+    /// waits for [`ToGuest::Resume`].
+    pub resumed: bool,
 }
 
 /// One step of the agent's start.
@@ -91,6 +102,22 @@ pub struct Signal {
 pub struct Shutdown {
     /// Milliseconds between SIGTERM and SIGKILL.
     pub grace_ms: u64,
+}
+
+/// What makes this copy of a saved machine differ from the others. Files that are given are written anew; the
+/// process is not told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// Wall clock: microseconds since 1970-01-01T00:00:00Z. 0 leaves the guest's clock as it is.
+    pub time_unix_us: u64,
+    /// At least 32 secret random bytes, which no other copy gets. The kernel makes its random numbers from them at once;
+    /// generators inside the process are not reached. Empty leaves the kernel's as they are.
+    #[serde(with = "base64_bytes")]
+    pub entropy: Vec<u8>,
+    /// Host name, also in `/etc/hostname` and `/etc/hosts`. Empty leaves the saved machine's.
+    pub hostname: String,
+    /// Files to write.
+    pub files: Vec<GuestFile>,
 }
 
 /// The process to run.

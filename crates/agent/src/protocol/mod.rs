@@ -1,4 +1,4 @@
-//! What host and guest say to each other, over one TCP connection which the guest opens.
+//! What host and guest say to each other, over a TCP connection which the guest opens.
 //!
 //! ```text
 //! guest  ── Hello ──────────────▶  host     as soon as the NIC is up
@@ -10,19 +10,33 @@
 //! ```
 //!
 //! If the connection ends early, the guest powers off: nobody is left to hear from it.
+//!
+//! A guest that is to be saved leaves by agreement, and dials until somebody answers: the same host after it was saved,
+//! or the host of one of its clones. No connection is part of a snapshot.
+//!
+//! ```text
+//! guest  ◀──────────── Quiesce ──  host
+//!        ── Quiesced ───────────▶           the last message; the guest closes, and dials anew
+//!
+//!        ── Hello, resumed ─────▶           on a new connection
+//!        ◀───────────── Resume ──
+//!        ── Resumed or Failed ──▶
+//!        ── stdout, stderr ─────▶           and so on, as above
+//! ```
 
 mod frame;
 mod message;
 
 pub use frame::{Decoder, Error, Frame, MAX_FRAME, MAX_MESSAGE, Stream, decode, encode, output};
 pub use message::{
-    Exited, Failed, GuestFile, Hello, Process, Shutdown, Signal, Started, Step, ToGuest, ToHost,
+    Exited, Failed, GuestFile, Hello, Process, Resume, Shutdown, Signal, Started, Step, ToGuest,
+    ToHost,
 };
 
 use std::net::Ipv4Addr;
 
 /// Version of the protocol. Host and guest must agree: both come out of one build.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Address of the host on the tap. The same in every instance: each has its own network namespace.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 1);

@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use agent::protocol::{Exited, Stream, ToGuest, ToHost};
+use agent::protocol::{Exited, Failed, Resume, Stream, ToGuest, ToHost};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,12 +19,18 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use crate::clone;
+use crate::hello::hello;
 use crate::host::{self, Host};
 use crate::launcher::Running;
 use life::{Action, Life};
 
 /// How long the host may take to read the last of the output, and then to close the connection.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// How long a guest that was told to leave dials for. A saved guest's clock stands still, so it has not passed for a
+/// clone.
+const REDIAL_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Read from a pipe at once: what a pipe holds.
 const CHUNK: usize = 64 * 1024;
@@ -33,6 +39,10 @@ const CHUNK: usize = 64 * 1024;
 pub(crate) enum Error {
     #[error(transparent)]
     Host(#[from] host::Error),
+    #[error("the host did not say within {REDIAL_DEADLINE:?} to resume")]
+    NoResume,
+    #[error("the guest cannot resume: {}", .0.message)]
+    Resume(Failed),
     #[error("cannot {what}")]
     System { what: &'static str, source: Errno },
 }
@@ -84,7 +94,10 @@ impl Supervisor {
                 result => result?,
             }
             while let Some(message) = host.next_message() {
-                self.obey(message);
+                match message {
+                    ToGuest::Quiesce => self.quiesce(host)?,
+                    message => self.obey(message),
+                }
             }
             host.flush()?;
             self.forward(host)?;
@@ -125,12 +138,57 @@ impl Supervisor {
             ToGuest::Shutdown(shutdown) => self
                 .life
                 .shutdown(Duration::from_millis(shutdown.grace_ms), Instant::now()),
-            ToGuest::Start(_) => {
-                eprintln!("agent: the host said start twice; the second is ignored");
+            ToGuest::Start(_) | ToGuest::Quiesce | ToGuest::Resume(_) => {
+                eprintln!("agent: the host said something out of turn, which is ignored");
                 None
             }
         };
         self.act(action);
+    }
+
+    /// Leaves the host, and goes on when another, or the same again, has said who this guest is now.
+    ///
+    /// It does not wait for the host to close its side: that would not arrive in a clone.
+    fn quiesce(&mut self, host: &mut Host) -> Result<(), Error> {
+        let deadline = Instant::now() + LAST_WORDS;
+        // Each turn takes what a pipe holds. What the process writes meanwhile stays there.
+        for _ in 0..2 {
+            send_all(host, deadline)?;
+            self.forward(host)?;
+        }
+        host.send(&ToHost::Quiesced)?;
+        send_all(host, deadline)?;
+
+        let deadline = Instant::now() + REDIAL_DEADLINE;
+        let resume = loop {
+            *host = Host::redial(deadline)?;
+            match self.introduce(host, deadline) {
+                Ok(resume) => break resume,
+                // Somebody who does not stay was not meant.
+                Err(Error::Host(host::Error::Closed | host::Error::Io(_))) => {}
+                Err(error) => return Err(error),
+            }
+        };
+        clone::become_oneself(&resume).map_err(Error::Resume)?;
+        host.send(&ToHost::Resumed)?;
+        Ok(())
+    }
+
+    /// Says hello to a new host, and waits for its answer.
+    fn introduce(&mut self, host: &mut Host, deadline: Instant) -> Result<Resume, Error> {
+        host.send(&ToHost::Hello(hello(true)))?;
+        while Instant::now() < deadline {
+            match host.next_message() {
+                Some(ToGuest::Resume(resume)) => return Ok(resume),
+                Some(message) => self.obey(message),
+                None => {
+                    let fd = PollFd::new(host.as_fd(), PollFlags::POLLIN);
+                    poll_retrying(&mut [fd], until(deadline))?;
+                    host.receive()?;
+                }
+            }
+        }
+        Err(Error::NoResume)
     }
 
     /// A process that is already gone, or a signal that does not exist, is no reason to stop.

@@ -1,25 +1,44 @@
 use agent::protocol::{
     Decoder, Error, Exited, Failed, Frame, GuestFile, Hello, MAX_FRAME, MAX_MESSAGE, Process,
-    Shutdown, Signal, Started, Step, Stream, ToGuest, ToHost, VERSION, decode, encode, output,
+    Resume, Shutdown, Signal, Started, Step, Stream, ToGuest, ToHost, VERSION, decode, encode,
+    output,
 };
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-fn process() -> impl Strategy<Value = Process> {
-    let file = (any::<String>(), any::<u32>(), vec(any::<u8>(), 0..300)).prop_map(
-        |(path, mode, contents)| GuestFile {
+fn file() -> impl Strategy<Value = GuestFile> {
+    (any::<String>(), any::<u32>(), vec(any::<u8>(), 0..300)).prop_map(|(path, mode, contents)| {
+        GuestFile {
             path,
             mode,
             contents,
-        },
-    );
+        }
+    })
+}
+
+fn resume() -> impl Strategy<Value = Resume> {
+    (
+        any::<u64>(),
+        vec(any::<u8>(), 0..100),
+        any::<String>(),
+        vec(file(), 0..3),
+    )
+        .prop_map(|(time_unix_us, entropy, hostname, files)| Resume {
+            time_unix_us,
+            entropy,
+            hostname,
+            files,
+        })
+}
+
+fn process() -> impl Strategy<Value = Process> {
     (
         vec(any::<String>(), 0..4),
         vec(any::<(String, String)>(), 0..4),
         any::<[String; 3]>(),
         any::<[u64; 2]>(),
-        vec(file, 0..3),
+        vec(file(), 0..3),
         vec(any::<String>(), 0..3),
     )
         .prop_map(
@@ -44,20 +63,29 @@ fn to_guest() -> impl Strategy<Value = ToGuest> {
         process().prop_map(ToGuest::Start),
         any::<i32>().prop_map(|signal| ToGuest::Signal(Signal { signal })),
         any::<u64>().prop_map(|grace_ms| ToGuest::Shutdown(Shutdown { grace_ms })),
+        Just(ToGuest::Quiesce),
+        resume().prop_map(ToGuest::Resume),
     ]
 }
 
 fn to_host() -> impl Strategy<Value = ToHost> {
     let step = any::<(String, u64)>().prop_map(|(name, end_us)| Step { name, end_us });
     prop_oneof![
-        (any::<u32>(), any::<[String; 2]>(), any::<u64>()).prop_map(
-            |(version, [agent, kernel], uptime_us)| ToHost::Hello(Hello {
-                version,
-                agent,
-                kernel,
-                uptime_us
-            })
-        ),
+        (
+            any::<u32>(),
+            any::<[String; 2]>(),
+            any::<u64>(),
+            any::<bool>()
+        )
+            .prop_map(
+                |(version, [agent, kernel], uptime_us, resumed)| ToHost::Hello(Hello {
+                    version,
+                    agent,
+                    kernel,
+                    uptime_us,
+                    resumed,
+                })
+            ),
         (any::<u32>(), vec(step, 0..4))
             .prop_map(|(pid, steps)| ToHost::Started(Started { pid, steps })),
         (
@@ -67,6 +95,8 @@ fn to_host() -> impl Strategy<Value = ToHost> {
         )
             .prop_map(|(code, signal, oom)| ToHost::Exited(Exited { code, signal, oom })),
         any::<[String; 2]>().prop_map(|[stage, message]| ToHost::Failed(Failed { stage, message })),
+        Just(ToHost::Quiesced),
+        Just(ToHost::Resumed),
     ]
 }
 
@@ -227,10 +257,11 @@ fn messages_are_tagged_by_type() {
         agent: "0.1.0".into(),
         kernel: "6.1.0".into(),
         uptime_us: 5,
+        resumed: false,
     });
     let json = serde_json::to_string(&hello).unwrap();
     assert!(
-        json.starts_with(r#"{"type":"hello","version":1,"#),
+        json.starts_with(r#"{"type":"hello","version":2,"#),
         "{json}"
     );
 }

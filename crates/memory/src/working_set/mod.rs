@@ -14,6 +14,5 @@ mod reader;
 mod writer;
 
 pub use format::{Binding, FormatError, Header};
-pub use reader::ReadError;
-pub(crate) use reader::Reader;
+pub use reader::{ReadError, Reader};
 pub use writer::{Stored, WriteError, write};

@@ -56,7 +56,7 @@ pub enum ReadError {
 
 /// An open working set whose header has been checked.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub struct Reader {
     path: PathBuf,
     file: DirectFile,
     header: Header,
@@ -65,7 +65,7 @@ pub(crate) struct Reader {
 impl Reader {
     /// Opens the working set of the snapshot `binding` and reads its header. Content that is in the page cache will
     /// be read from there, other content round it.
-    pub(crate) fn open(path: &Path, binding: &Binding) -> Result<Self, ReadError> {
+    pub fn open(path: &Path, binding: &Binding) -> Result<Self, ReadError> {
         let failed = |source| ReadError::Io {
             path: path.to_owned(),
             source,
@@ -97,7 +97,7 @@ impl Reader {
         })
     }
 
-    pub(crate) fn header(&self) -> &Header {
+    pub fn header(&self) -> &Header {
         &self.header
     }
 

@@ -1,7 +1,9 @@
 //! From the first connection to the last message.
 //!
 //! ```text
-//! Listener ── accept: Hello ──▶ Session ── start: Start, Started ──▶ split ──▶ Commands, Events
+//! Listener ── accept: Hello ───▶ Session ── start: Start, Started ─────▶ split ──▶ Commands, Events
+//!    ├────── accept_resumed ───▶ Session ── resume: Resume, Resumed ──▶               │  quiesce: Quiesced
+//!    └─────────────────────────── the machine is saved, and restored ◀─────────────────┘
 //! ```
 
 use std::io;
@@ -15,8 +17,8 @@ use tokio::time::timeout;
 
 use super::Error;
 use super::protocol::{
-    self, Exited, Failed, Hello, Process, Shutdown, Signal, Started, Stream, ToGuest, ToHost,
-    VERSION,
+    self, Exited, Failed, Hello, Process, Resume, Shutdown, Signal, Started, Stream, ToGuest,
+    ToHost, VERSION,
 };
 use super::stream::{Incoming, Received};
 
@@ -43,7 +45,19 @@ impl Listener {
     /// This uses up the listener: the first to say anything is the agent, before anything else runs in the guest,
     /// and nobody after it is let in.
     pub async fn accept(self, within: Duration) -> Result<Session, Error> {
-        timeout(within, self.hello())
+        self.hello(false, within).await
+    }
+
+    /// The same, of a guest that was told to quiesce: a clone, or the one that was saved and runs on. Next is
+    /// [`Session::resume`].
+    ///
+    /// The socket should listen before the guest runs, so that the first dial is answered.
+    pub async fn accept_resumed(self, within: Duration) -> Result<Session, Error> {
+        self.hello(true, within).await
+    }
+
+    async fn hello(self, resumed: bool, within: Duration) -> Result<Session, Error> {
+        timeout(within, self.first_message(resumed))
             .await
             .map_err(|_| Error::TimedOut {
                 what: "report to the host",
@@ -51,7 +65,7 @@ impl Listener {
             })?
     }
 
-    async fn hello(self) -> Result<Session, Error> {
+    async fn first_message(self, resumed: bool) -> Result<Session, Error> {
         let (stream, incoming, first) = loop {
             let (mut stream, _) = self.socket.accept().await.map_err(Error::Listen)?;
             stream.set_nodelay(true).map_err(Error::Io)?;
@@ -64,19 +78,25 @@ impl Listener {
             }
         };
         match first {
-            Received::Message(ToHost::Hello(hello)) if hello.version == VERSION => Ok(Session {
+            Received::Message(ToHost::Hello(hello)) if hello.version != VERSION => {
+                Err(Error::Version {
+                    agent: hello.version,
+                    host: VERSION,
+                })
+            }
+            Received::Message(ToHost::Hello(hello)) if hello.resumed == resumed => Ok(Session {
                 hello,
                 stream,
                 incoming,
             }),
-            Received::Message(ToHost::Hello(hello)) => Err(Error::Version {
-                agent: hello.version,
-                host: VERSION,
-            }),
             Received::Message(ToHost::Failed(failed)) => Err(failed.into()),
             other => Err(Error::OutOfTurn {
                 got: other.kind(),
-                expected: "hello",
+                expected: if resumed {
+                    "the hello of a clone"
+                } else {
+                    "hello"
+                },
             }),
         }
     }
@@ -105,23 +125,50 @@ impl Session {
     }
 
     async fn started(&mut self, process: Process) -> Result<Started, Error> {
+        match self.ask(&ToGuest::Start(process)).await? {
+            Received::Message(ToHost::Started(started)) => Ok(started),
+            Received::End => Err(Error::Closed {
+                before: "started the process",
+            }),
+            other => Err(Error::OutOfTurn {
+                got: other.kind(),
+                expected: "started",
+            }),
+        }
+    }
+
+    /// Tells a guest that was restored who it is, and waits until it is so. Only then may its process be spoken to.
+    pub async fn resume(&mut self, resume: Resume, within: Duration) -> Result<(), Error> {
+        timeout(within, self.resumed(resume))
+            .await
+            .map_err(|_| Error::TimedOut {
+                what: "resume",
+                within,
+            })?
+    }
+
+    async fn resumed(&mut self, resume: Resume) -> Result<(), Error> {
+        match self.ask(&ToGuest::Resume(resume)).await? {
+            Received::Message(ToHost::Resumed) => Ok(()),
+            Received::End => Err(Error::Closed { before: "resumed" }),
+            other => Err(Error::OutOfTurn {
+                got: other.kind(),
+                expected: "resumed",
+            }),
+        }
+    }
+
+    /// Sends a message and receives the answer to it.
+    async fn ask(&mut self, message: &ToGuest) -> Result<Received, Error> {
         let mut frames = Vec::new();
-        protocol::encode(&ToGuest::Start(process), &mut frames)?;
+        protocol::encode(message, &mut frames)?;
         // A guest that failed while it was mounting its root has said so and does not read: what it said is
         // worth more than that it could not be written to.
         let written = self.stream.write_all(&frames).await;
         match (self.incoming.next(&mut self.stream).await, written) {
-            (Ok(Received::Message(ToHost::Started(started))), Ok(())) => Ok(started),
             (Ok(Received::Message(ToHost::Failed(failed))), _) => Err(failed.into()),
             (_, Err(error)) => Err(Error::Io(error)),
-            (Ok(Received::End), _) => Err(Error::Closed {
-                before: "started the process",
-            }),
-            (Ok(other), _) => Err(Error::OutOfTurn {
-                got: other.kind(),
-                expected: "started",
-            }),
-            (Err(error), _) => Err(error),
+            (answer, Ok(())) => answer,
         }
     }
 
@@ -170,6 +217,15 @@ impl Commands {
             .await
     }
 
+    /// Asks the agent to leave, so that the machine can be saved. [`Event::Quiesced`] follows what the process has
+    /// written until then. Afterwards drop this and [`Events`], save the machine, and wait for the agent of the
+    /// machine, or of its clone, with [`Listener::accept_resumed`].
+    ///
+    /// Nobody should be connected to the process: its connections are part of the snapshot, and dead in a clone.
+    pub async fn quiesce(&mut self) -> Result<(), Error> {
+        self.send(&ToGuest::Quiesce, "take leave").await
+    }
+
     async fn send(&mut self, message: &ToGuest, what: &'static str) -> Result<(), Error> {
         let mut frames = Vec::new();
         protocol::encode(message, &mut frames)?;
@@ -194,6 +250,8 @@ pub enum Event {
     Exited(Exited),
     /// The guest could not go on.
     Failed(Failed),
+    /// The agent has said all, and dials anew: see [`Commands::quiesce`].
+    Quiesced,
     /// The connection has ended.
     Closed,
 }
@@ -216,6 +274,7 @@ impl Events {
             Ok(Received::Output(Stream::Stderr, bytes)) => Ok(Event::Stderr(bytes.into())),
             Ok(Received::Message(ToHost::Exited(exited))) => Ok(Event::Exited(exited)),
             Ok(Received::Message(ToHost::Failed(failed))) => Ok(Event::Failed(failed)),
+            Ok(Received::Message(ToHost::Quiesced)) => Ok(Event::Quiesced),
             Ok(Received::End) => Ok(Event::Closed),
             // An agent that died did not close its socket; its kernel did.
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {

@@ -20,10 +20,13 @@ impl Received {
     /// What to call it in an error.
     pub(super) fn kind(&self) -> &'static str {
         match self {
+            Received::Message(ToHost::Hello(hello)) if hello.resumed => "the hello of a clone",
             Received::Message(ToHost::Hello(_)) => "hello",
             Received::Message(ToHost::Started(_)) => "started",
             Received::Message(ToHost::Exited(_)) => "exited",
             Received::Message(ToHost::Failed(_)) => "failed",
+            Received::Message(ToHost::Quiesced) => "quiesced",
+            Received::Message(ToHost::Resumed) => "resumed",
             Received::Output(..) => "output",
             Received::End => "the end",
         }

@@ -7,13 +7,15 @@ mod message;
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use crate::fd_passing;
 use message::Message;
 
 /// Longest line of QEMU, in bytes. Answers to the commands used here are far shorter.
@@ -95,12 +97,22 @@ impl Qmp {
         arguments: Option<Value>,
         within: Duration,
     ) -> Result<Value, Error> {
+        self.execute_with(command, arguments, &[], within).await
+    }
+
+    /// The same, for a command that takes descriptors along.
+    pub(crate) async fn execute_with(
+        &mut self,
+        command: &'static str,
+        arguments: Option<Value>,
+        fds: &[BorrowedFd<'_>],
+        within: Duration,
+    ) -> Result<Value, Error> {
         self.next_id += 1;
         let id = self.next_id;
         let line = message::command(id, command, arguments);
         let answered = async {
-            self.stream
-                .write_all(&line)
+            fd_passing::send(&mut self.stream, &line, fds)
                 .await
                 .map_err(|source| Error::Io { command, source })?;
             loop {
@@ -141,6 +153,29 @@ impl Qmp {
                 return Ok(event);
             }
         }
+    }
+
+    /// The data of the next event of this name, which `command` brings about. Other events are kept.
+    pub(crate) async fn event(
+        &mut self,
+        name: &str,
+        command: &'static str,
+        within: Duration,
+    ) -> Result<Value, Error> {
+        let happened = async {
+            loop {
+                let at = self.events.iter().position(|event| event.name == name);
+                if let Some(event) = at.and_then(|at| self.events.remove(at)) {
+                    return Ok(event.data);
+                }
+                if let Message::Event(event) = self.message(command).await? {
+                    self.keep(event);
+                }
+            }
+        };
+        timeout(within, happened)
+            .await
+            .map_err(|_| Error::TimedOut { command, within })?
     }
 
     fn keep(&mut self, event: Event) {

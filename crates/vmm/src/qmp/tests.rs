@@ -2,7 +2,7 @@
 
 use super::*;
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 const SOON: Duration = Duration::from_secs(10);
 const GREETING: &str = r#"{"QMP": {"version": {}, "capabilities": []}}"#;
@@ -62,6 +62,29 @@ async fn a_command_returns_its_own_answer_and_events_are_kept() {
             data: json!({ "a": 1 })
         }
     );
+}
+
+#[tokio::test]
+async fn an_event_is_waited_for_by_its_name_and_others_are_kept() {
+    let event = |name: &str, n: u32| json!({ "event": name, "data": { "n": n } }).to_string();
+    let stream = qemu(move |command, id| match command {
+        "migrate" => vec![
+            event("STOP", 1),
+            event("MIGRATION", 2),
+            ok(id),
+            event("RESUME", 3),
+            event("MIGRATION", 4),
+        ],
+        _ => vec![ok(id)],
+    });
+    let mut qmp = Qmp::connect(stream, SOON).await.unwrap();
+    qmp.execute("migrate", None, SOON).await.unwrap();
+    for n in [2, 4] {
+        let data = qmp.event("MIGRATION", "migrate", SOON).await.unwrap();
+        assert_eq!(data, json!({ "n": n }));
+    }
+    assert_eq!(qmp.next_event().await.unwrap().name, "STOP");
+    assert_eq!(qmp.next_event().await.unwrap().name, "RESUME");
 }
 
 #[tokio::test]

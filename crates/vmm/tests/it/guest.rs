@@ -1,6 +1,7 @@
 //! A machine in a network of its own, and everything it takes to boot it.
 
 use std::net::SocketAddrV4;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,16 +9,21 @@ use std::time::Duration;
 
 use sys::netns::NetNs;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use vmm::agent::protocol::{Exited, GUEST, GUEST_MAC, HOST, HOST_MAC, HOST_PORT, PREFIX, Process};
 use vmm::agent::{Commands, Error, Event, Events, Listener, Session};
 use vmm::kernel::{Kernel, KernelStore, Source};
 use vmm::qemu::Qemu;
-use vmm::{Accel, Hypervisor as _, Machine, MachineConfig};
+use vmm::{Accel, DormantConfig, Hypervisor as _, Machine, MachineConfig};
 
 use crate::root;
 
 /// Emulation on a busy host is slow; nothing here measures time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Memory of every machine here.
+pub(crate) const MEMORY_MIB: u32 = 192;
 
 /// A booted machine whose agent has said hello.
 pub(crate) struct Guest {
@@ -58,8 +64,7 @@ impl Place {
         }
     }
 
-    /// A machine for this place, with a tap of its own.
-    pub(crate) fn config(&self) -> MachineConfig {
+    fn tap(&self) -> OwnedFd {
         let tap = self.network.enter(|| {
             let tap = sys::tap::create("tap0", false).unwrap();
             sys::link::set_mac("tap0", HOST_MAC).unwrap();
@@ -68,14 +73,57 @@ impl Place {
             sys::link::add_neighbour("tap0", GUEST, GUEST_MAC).unwrap();
             tap
         });
+        tap.unwrap().fd
+    }
+
+    /// Waits for the agent of the machine in this place.
+    pub(crate) fn listen(&self) -> Listener {
+        let socket = self
+            .network
+            .tcp_listen(SocketAddrV4::new(HOST, HOST_PORT))
+            .unwrap();
+        Listener::new(socket).unwrap()
+    }
+
+    /// What the guest's web server answers.
+    pub(crate) async fn get(&self, path: &str) -> String {
+        let address = SocketAddrV4::new(GUEST, 8080);
+        let stream = self.network.tcp_connect_nonblocking(address).unwrap();
+        let mut stream = TcpStream::from_std(stream).unwrap();
+        stream.writable().await.unwrap();
+        let request = format!("GET {path} HTTP/1.0\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer);
+        tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(" 200 OK"), "{head}");
+        body.to_owned()
+    }
+
+    /// A machine for this place that is to wait for a snapshot.
+    pub(crate) fn dormant_config(&self) -> DormantConfig {
+        DormantConfig {
+            name: self.name.clone(),
+            run_dir: self.run_dir.path().to_owned(),
+            vcpus: 1,
+            memory_mib: MEMORY_MIB,
+            tap: self.tap(),
+            accel: Accel::Tcg,
+            uid_gid: None,
+        }
+    }
+
+    /// A machine for this place, with a tap of its own.
+    pub(crate) fn config(&self) -> MachineConfig {
         MachineConfig {
             name: self.name.clone(),
             run_dir: self.run_dir.path().to_owned(),
             kernel: kernel(),
             vcpus: 1,
-            memory_mib: 192,
+            memory_mib: MEMORY_MIB,
             root: root::image().to_owned(),
-            tap: tap.unwrap().fd,
+            tap: self.tap(),
             accel: Accel::Tcg,
             uid_gid: None,
             extra_cmdline: String::new(),
@@ -105,11 +153,7 @@ pub(crate) async fn boot_with(change: impl FnOnce(&mut MachineConfig)) -> Guest 
     let place = Place::new();
     let mut config = place.config();
     change(&mut config);
-    let socket = place
-        .network
-        .tcp_listen(SocketAddrV4::new(HOST, HOST_PORT))
-        .unwrap();
-    let listener = Listener::new(socket).unwrap();
+    let listener = place.listen();
     let machine = Qemu::find(None).unwrap().boot(config).await.unwrap();
     match listener.accept(PATIENCE).await {
         Ok(session) => Guest {

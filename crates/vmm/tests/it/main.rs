@@ -8,3 +8,4 @@ mod machine;
 mod process;
 mod root;
 mod session;
+mod snapshot;

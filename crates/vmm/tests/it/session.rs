@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use vmm::agent::protocol::{self, Failed, Hello, MAX_FRAME, Process, ToHost, VERSION};
+use vmm::agent::protocol::{
+    self, Failed, Hello, MAX_FRAME, Process, Resume, ToGuest, ToHost, VERSION,
+};
 use vmm::agent::{Error, Event, Listener, Session};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -15,7 +17,19 @@ fn hello(version: u32) -> ToHost {
         agent: "0".into(),
         kernel: "6".into(),
         uptime_us: 1,
+        resumed: false,
     })
+}
+
+/// The hello of a guest that was restored.
+fn resumed() -> ToHost {
+    match hello(VERSION) {
+        ToHost::Hello(hello) => ToHost::Hello(Hello {
+            resumed: true,
+            ..hello
+        }),
+        other => other,
+    }
 }
 
 fn frames(messages: &[ToHost]) -> Vec<u8> {
@@ -164,4 +178,75 @@ async fn a_dial_that_was_given_up_is_passed_over() {
     again.write_all(&frames(&[hello(VERSION)])).await.unwrap();
     let session = listener.accept(SOON).await.unwrap();
     assert_eq!(session.hello.version, VERSION);
+}
+
+#[tokio::test]
+async fn a_clone_and_a_guest_that_boots_are_not_taken_for_each_other() {
+    let (listener, _guest) = guest(&frames(&[resumed()])).await;
+    let error = listener.accept(SOON).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the guest sent the hello of a clone where hello was due"
+    );
+    let (listener, _guest) = guest(&frames(&[hello(VERSION)])).await;
+    let error = listener.accept_resumed(SOON).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the guest sent hello where the hello of a clone was due"
+    );
+}
+
+#[tokio::test]
+async fn a_clone_is_told_who_it_is_and_says_when_it_is_so() {
+    let (listener, mut guest) = guest(&frames(&[resumed(), ToHost::Resumed])).await;
+    let mut session = listener.accept_resumed(SOON).await.unwrap();
+    let resume = Resume {
+        time_unix_us: 5,
+        entropy: vec![7; 32],
+        hostname: "clone".into(),
+        files: Vec::new(),
+    };
+    session.resume(resume.clone(), SOON).await.unwrap();
+    let mut expected = Vec::new();
+    protocol::encode(&ToGuest::Resume(resume), &mut expected).unwrap();
+    let mut sent = vec![0; expected.len()];
+    guest.read_exact(&mut sent).await.unwrap();
+    assert_eq!(sent, expected);
+}
+
+#[tokio::test]
+async fn a_clone_that_cannot_become_itself_says_why() {
+    let failed = Failed {
+        stage: "resume".into(),
+        message: "the clock cannot be set: Operation not permitted".into(),
+    };
+    let (listener, _guest) = guest(&frames(&[resumed(), ToHost::Failed(failed)])).await;
+    let mut session = listener.accept_resumed(SOON).await.unwrap();
+    let error = session.resume(Resume::default(), SOON).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "resume: the clock cannot be set: Operation not permitted"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clone_that_does_not_confirm_is_given_up() {
+    let (listener, _guest) = guest(&frames(&[resumed()])).await;
+    let mut session = listener.accept_resumed(SOON).await.unwrap();
+    let error = session.resume(Resume::default(), SOON).await.unwrap_err();
+    assert_eq!(error.to_string(), "the guest did not resume within 20s");
+}
+
+#[tokio::test]
+async fn a_guest_that_leaves_by_agreement_has_its_output_heard_first() {
+    let mut output = Vec::new();
+    protocol::output(protocol::Stream::Stdout, b"last", &mut output);
+    let (session, _guest) = session(&[output, frames(&[ToHost::Quiesced])].concat()).await;
+    let (mut commands, mut events) = session.split();
+    commands.quiesce().await.unwrap();
+    assert_eq!(
+        events.next().await.unwrap(),
+        Event::Stdout(b"last".as_slice().into())
+    );
+    assert_eq!(events.next().await.unwrap(), Event::Quiesced);
 }

@@ -3,7 +3,7 @@
 use agent::protocol::{GUEST, GuestFile};
 
 /// `/etc/hosts`, `/etc/hostname` if there is a name, `/etc/resolv.conf` if there are name servers.
-pub(super) fn files(hostname: &str, dns: &[String]) -> Vec<GuestFile> {
+pub(crate) fn files(hostname: &str, dns: &[String]) -> Vec<GuestFile> {
     let mut files = Vec::new();
     let mut hosts = vec![
         "127.0.0.1\tlocalhost".to_owned(),
