@@ -12,6 +12,7 @@ mod network;
 mod probe;
 mod recovery;
 mod sandbox;
+pub mod snapshots;
 mod state;
 mod users;
 

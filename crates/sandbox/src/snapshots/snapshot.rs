@@ -1,0 +1,188 @@
+//! One snapshot on disk, and what can be wrong with it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+use super::fit::Misfit;
+use super::manifest::{FORMAT, Manifest, Part};
+use super::{MANIFEST, MEMORY, STATE, WORKING_SET};
+
+/// What is wrong with the files of a snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum Damage {
+    /// The manifest is missing or no manifest.
+    #[error("its manifest cannot be read")]
+    Manifest(#[source] io::Error),
+    /// It was written by a later version.
+    #[error("it has format {found}, and {FORMAT} is known")]
+    Format {
+        /// What it says.
+        found: u32,
+    },
+    /// The manifest is that of another snapshot.
+    #[error("its manifest is that of snapshot {found}")]
+    Foreign {
+        /// What it says.
+        found: String,
+    },
+    /// A file is missing or unreadable.
+    #[error("its file {file:?} cannot be read")]
+    File {
+        /// Its name.
+        file: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file has another length than the manifest says.
+    #[error("its file {file:?} has {found} bytes and should have {expected}")]
+    Length {
+        /// Its name.
+        file: &'static str,
+        /// As the manifest says.
+        expected: u64,
+        /// As it is.
+        found: u64,
+    },
+    /// A file has another content than the manifest says.
+    #[error("the content of its file {file:?} is not what was written")]
+    Checksum {
+        /// Its name.
+        file: &'static str,
+    },
+    /// It fits another machine.
+    #[error("it does not fit")]
+    Misfit(#[from] Misfit),
+}
+
+/// A snapshot that is whole on disk.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(super) manifest: Manifest,
+    pub(super) folder: PathBuf,
+    /// What its files take on disk, in bytes.
+    on_disk: AtomicU64,
+    last_used: Mutex<Timestamp>,
+    restores: AtomicU64,
+}
+
+impl Snapshot {
+    /// What it is.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The devices' state.
+    pub fn state(&self) -> PathBuf {
+        self.folder.join(STATE)
+    }
+
+    /// The guest's memory.
+    pub fn memory(&self) -> PathBuf {
+        self.folder.join(MEMORY)
+    }
+
+    /// Where its working set is, or will be.
+    pub fn working_set(&self) -> PathBuf {
+        self.folder.join(WORKING_SET)
+    }
+
+    /// What its files take on disk, in bytes.
+    pub fn on_disk(&self) -> u64 {
+        self.on_disk.load(Ordering::Relaxed)
+    }
+
+    /// How many instances were restored from it since the node started.
+    pub fn restores(&self) -> u64 {
+        self.restores.load(Ordering::Relaxed)
+    }
+
+    /// When an instance was last restored from it; since the node started, else when it was taken.
+    pub fn last_used(&self) -> Timestamp {
+        *self
+            .last_used
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that an instance is being restored from it.
+    pub fn used(&self, now: Timestamp) {
+        self.restores.fetch_add(1, Ordering::Relaxed);
+        *self
+            .last_used
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
+    /// Measures again what it takes on disk, after its working set was written.
+    pub fn measure(&self) {
+        self.on_disk
+            .store(blocks(&self.folder), Ordering::Relaxed);
+    }
+
+    /// Reads all of it and compares. Blocks for as long as that takes.
+    pub fn verify(&self) -> Result<(), Damage> {
+        for (file, part) in [(STATE, &self.manifest.state), (MEMORY, &self.manifest.memory)] {
+            let found = Part::of(&self.folder.join(file))
+                .map_err(|source| Damage::File { file, source })?;
+            if found.bytes != part.bytes {
+                return Err(Damage::Length {
+                    file,
+                    expected: part.bytes,
+                    found: found.bytes,
+                });
+            }
+            if found.sha256 != part.sha256 {
+                return Err(Damage::Checksum { file });
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is cheap to read: the manifest and the sizes, not the content.
+    pub(super) fn load(folder: &Path, id: &str) -> Result<Self, Damage> {
+        let manifest = Manifest::read(&folder.join(MANIFEST)).map_err(Damage::Manifest)?;
+        if manifest.format != FORMAT {
+            return Err(Damage::Format {
+                found: manifest.format,
+            });
+        }
+        if manifest.id != id {
+            return Err(Damage::Foreign { found: manifest.id });
+        }
+        for (file, part) in [(STATE, &manifest.state), (MEMORY, &manifest.memory)] {
+            let found = fs::metadata(folder.join(file))
+                .map_err(|source| Damage::File { file, source })?
+                .len();
+            if found != part.bytes {
+                return Err(Damage::Length {
+                    file,
+                    expected: part.bytes,
+                    found,
+                });
+            }
+        }
+        Ok(Self {
+            last_used: Mutex::new(manifest.created),
+            restores: AtomicU64::new(0),
+            on_disk: AtomicU64::new(blocks(folder)),
+            folder: folder.to_owned(),
+            manifest,
+        })
+    }
+}
+
+/// What the files of a folder take on disk, in bytes.
+fn blocks(folder: &Path) -> u64 {
+    const UNIT: u64 = 512;
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    files
+        .filter_map(|file| file.metadata().ok())
+        .map(|metadata| metadata.blocks() * UNIT)
+        .sum()
+}
