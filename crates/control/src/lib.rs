@@ -11,6 +11,7 @@ pub mod observation;
 mod reconcile;
 pub mod routing;
 pub mod scale;
+pub mod snapshot;
 
 #[cfg(test)]
 mod tests;
