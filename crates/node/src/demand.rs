@@ -28,22 +28,21 @@ impl Doorbells {
         self.bells().remove(revision);
     }
 
-    fn ring(&self, revision: &RevisionKey) {
+    /// Tells a runner something; false if there is none.
+    pub(crate) fn tell(&self, revision: &RevisionKey, command: Command) -> bool {
         let runner = self
             .bells()
             .get(revision)
             .and_then(WeakUnboundedSender::upgrade);
-        if let Some(runner) = runner {
-            // A runner that has just ended has refused whoever waited.
-            let _ = runner.send(Command::Demand);
-        }
+        runner.is_some_and(|runner| runner.send(command).is_ok())
     }
 }
 
 /// Passes demands on, until the gateway is gone.
 pub(crate) async fn pass_on(mut demands: DemandReceiver, doorbells: Doorbells) {
     while let Some(revision) = demands.recv().await {
-        doorbells.ring(&revision);
+        // A runner that has just ended has refused whoever waited.
+        doorbells.tell(&revision, Command::Demand);
     }
 }
 
@@ -84,6 +83,6 @@ mod tests {
         // The doorbell keeps no runner alive.
         drop(runner);
         assert!(inbox.recv().await.is_none());
-        doorbells.ring(&key);
+        assert!(!doorbells.tell(&key, Command::Demand));
     }
 }

@@ -90,7 +90,7 @@ impl Instances {
 pub(crate) fn pod_phase(state: &State) -> &'static str {
     match state {
         State::Pending | State::Starting => "Pending",
-        State::Ready | State::Draining => "Running",
+        State::Ready | State::Saving | State::Draining => "Running",
         State::Stopped => "Succeeded",
         State::Failed(_) => "Failed",
     }

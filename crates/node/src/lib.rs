@@ -17,6 +17,7 @@ mod logs;
 mod names;
 mod pods;
 mod revision;
+mod snapshots;
 mod workload;
 
 use std::collections::HashSet;
@@ -37,7 +38,7 @@ use tracing::{info, warn};
 use vmm::kernel::Kernel;
 use vmm::{Accel, Hypervisor};
 
-pub use sandbox::{Recovered, Users};
+pub use sandbox::{Memory, Recovered, Users};
 
 use crate::controller::Controller;
 use crate::demand::Doorbells;
@@ -76,6 +77,21 @@ pub struct Config {
     pub hypervisor_users: Option<Users>,
     /// What guests boot.
     pub kernel: Kernel,
+    /// How functions are saved and restored.
+    pub snapshots: SnapshotConfig,
+}
+
+/// How functions are saved and restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotConfig {
+    /// The number of answered requests after which a revision is saved; 0 for never.
+    pub after: u64,
+    /// How a restored guest's memory arrives, where the revision's annotation does not say.
+    pub memory: Memory,
+    /// What all snapshots together may take on disk, in bytes.
+    pub space: u64,
+    /// Hypervisors that wait for each shape of machine that is restored.
+    pub spare_hypervisors: usize,
 }
 
 /// Why a node did not start. Each says what to do next.
@@ -195,6 +211,9 @@ impl Node {
                 node_id: sandbox::Config::node_id_for(&run_dir),
                 run_dir,
                 net_pool_size: config.net_pool_size,
+                spare_hypervisors: config.snapshots.spare_hypervisors,
+                snapshot_space: config.snapshots.space,
+                snapshot_dir: under("snapshots"),
                 accel: config.accel,
                 log_max_bytes: LOG_MAX_BYTES,
                 boot_deadline: BOOT_DEADLINE,
@@ -205,6 +224,11 @@ impl Node {
         )
         .await
         .map_err(Error::Sandbox)?;
+
+        let on_disk = sandbox.snapshots().clone();
+        tokio::task::spawn_blocking(move || {
+            snapshots::remove_orphans(&on_disk, |uid| revisions.contains(uid));
+        });
 
         let (gateway, demand) = Gateway::new(gateway::Options::default());
         let (changed, observations) = mpsc::unbounded_channel();
@@ -218,6 +242,8 @@ impl Node {
             instances: instances.clone(),
             logs,
             doorbells: doorbells.clone(),
+            snapshot_after: config.snapshots.after,
+            memory: config.snapshots.memory,
             changed,
         };
         let domain = Domain {
@@ -233,10 +259,14 @@ impl Node {
         let router = apiserver::router(apiserver::Config {
             store,
             admission: Arc::new(api::admit),
-            elsewhere: vec![pods::ELSEWHERE],
+            elsewhere: vec![pods::ELSEWHERE, snapshots::ELSEWHERE],
             shutdown: stop_servers.clone(),
         })
-        .merge(pods::router(instances));
+        .merge(pods::router(instances))
+        .merge(snapshots::router(
+            sandbox.snapshots().clone(),
+            doorbells.clone(),
+        ));
         let servers = vec![
             tokio::spawn({
                 let stop = stop_servers.clone();

@@ -5,17 +5,20 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use api::core::Container;
+use api::meta::StringMap;
 use api::quantity;
 use api::serving::{Revision, condition, label};
 use control::scale::Bounds;
 use gateway::{Protocol, RevisionConfig, RevisionKey};
 use image::{Digest, Image, Reference, RootImage};
 use jiff::Timestamp;
-use sandbox::{Probe, Process, Spec};
+use sandbox::{Memory, Probe, Process, SnapshotUse, Spec};
 use serde_json::Value;
 
 use crate::images::Wanted;
 
+/// The annotation that says how a restored guest's memory arrives.
+const MEMORY: &str = "vhive.dev/memory";
 const DEFAULT_PORT: u16 = 8080;
 const DEFAULT_MEMORY_MIB: u32 = 256;
 /// Less does not boot a distribution's kernel.
@@ -39,6 +42,8 @@ pub(crate) struct Workload {
     user: Option<String>,
     port: u16,
     probe: Probe,
+    /// How memory arrives, if it says.
+    memory: Option<Memory>,
     vcpus: u32,
     memory_mib: u32,
     pub(crate) gateway: RevisionConfig,
@@ -74,6 +79,8 @@ pub(crate) enum Error {
     Quantity { field: &'static str, value: String },
     #[error("GUEST_PORT {0:?} is not a port number")]
     GuestPort(String),
+    #[error("{MEMORY}: {0:?} is none of auto, file, lazy and reap")]
+    Memory(String),
     #[error("a probe with {0} is not supported yet: use httpGet or tcpSocket")]
     Probe(&'static str),
 }
@@ -116,6 +123,7 @@ impl Workload {
         let configuration = metadata.label(label::CONFIGURATION).unwrap_or_default();
         Ok(Self {
             key: RevisionKey::new(metadata.namespace.as_str(), metadata.name.as_str()),
+            memory: memory(&metadata.annotations)?,
             image: Wanted {
                 reference: image,
                 digest: resolved(revision),
@@ -160,8 +168,19 @@ impl Workload {
         }
     }
 
+    /// Names the snapshots of this revision, and of no other that was or will be of its name.
+    pub(crate) fn snapshot_key(&self) -> String {
+        crate::snapshots::key(&self.key, &self.image.holder)
+    }
+
     /// What the sandbox is to start.
-    pub(crate) fn spec(&self, id: String, image: &Image, root: &RootImage, log: PathBuf) -> Spec {
+    pub(crate) fn spec(
+        &self,
+        id: String,
+        (image, root): (&Image, &RootImage),
+        log: PathBuf,
+        memory: Memory,
+    ) -> Spec {
         let config = &image.config;
         let mut argv = if self.command.is_empty() {
             config.entrypoint.clone()
@@ -202,6 +221,10 @@ impl Workload {
             port: self.port,
             probe: self.probe.clone(),
             ready_deadline: READY_DEADLINE,
+            snapshot: Some(SnapshotUse {
+                key: self.snapshot_key(),
+                memory: self.memory.unwrap_or(memory),
+            }),
         }
     }
 }
@@ -211,6 +234,17 @@ fn resolved(revision: &Revision) -> Option<Digest> {
     let status = revision.status.container_statuses.first()?;
     let (_, digest) = status.image_digest.split_once('@')?;
     digest.parse().ok()
+}
+
+/// What the annotation says of how memory arrives.
+fn memory(annotations: &StringMap) -> Result<Option<Memory>, Error> {
+    let Some(text) = annotations.get(MEMORY) else {
+        return Ok(None);
+    };
+    match text.parse() {
+        Ok(memory) => Ok(Some(memory)),
+        Err(_) => Err(Error::Memory(text.clone())),
+    }
 }
 
 fn port(container: &Container, guest: Option<String>) -> Result<u16, Error> {

@@ -1,6 +1,7 @@
 //! What a sandbox is set up with, and what one instance of it is.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -20,6 +21,12 @@ pub struct Config {
     pub node_id: String,
     /// How many networks wait made for the next instances; 0 makes each when it is needed.
     pub net_pool_size: usize,
+    /// How many hypervisors wait for each shape of machine that snapshots were taken of; 0 starts each when it is needed.
+    pub spare_hypervisors: usize,
+    /// What all snapshots together may take on disk, in bytes.
+    pub snapshot_space: u64,
+    /// Holds the snapshots; see [`crate::snapshots`].
+    pub snapshot_dir: PathBuf,
     /// What runs the guest's instructions.
     pub accel: Accel,
     /// The size at which an instance's log is set aside; one old file is kept, so a log takes twice this.
@@ -31,6 +38,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// User and group of the hypervisor in the network of that number.
+    pub(crate) fn user_of(&self, network: u64) -> Option<(u32, u32)> {
+        self.hypervisor_users.map(|users| users.of(network))
+    }
+
     /// A short node id that follows from the run directory, so that two nodes with folders of their own on one
     /// machine never share it.
     pub fn node_id_for(run_dir: &Path) -> String {
@@ -39,6 +51,61 @@ impl Config {
         let [a, b, c, d, ..] = <[u8; 32]>::from(digest);
         format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
     }
+}
+
+/// What machines have to have in common for a hypervisor that waits to become any of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Shape {
+    pub(crate) vcpus: u32,
+    pub(crate) memory_mib: u32,
+}
+
+/// How an instance comes by its memory when it is restored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memory {
+    /// By whichever way is quicker for what is in the page cache now; records the working set first.
+    #[default]
+    Auto,
+    /// A private mapping of the memory file: the kernel reads pages as they are touched.
+    File,
+    /// From the page server, page by page as they are touched.
+    Lazy,
+    /// From the page server, the recorded working set at once and the rest as it is touched; records it first.
+    Reap,
+    /// As record-and-prefetch was first published: the working set is read in one piece before anything is installed, and
+    /// installed before the guest runs. To measure against.
+    Paper,
+    /// All of it before the guest runs. To measure against.
+    Resident,
+}
+
+impl FromStr for Memory {
+    type Err = UnknownMemory;
+
+    /// By the names that people use; those that are there to measure against have none.
+    fn from_str(text: &str) -> Result<Self, UnknownMemory> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "file" => Ok(Self::File),
+            "lazy" => Ok(Self::Lazy),
+            "reap" => Ok(Self::Reap),
+            _ => Err(UnknownMemory),
+        }
+    }
+}
+
+/// A word that says nothing of how memory arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is none of auto, file, lazy and reap")]
+pub struct UnknownMemory;
+
+/// The snapshot of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotUse {
+    /// Names all instances that are the same but for their identity. Letters, digits, dots, dashes and underscores.
+    pub key: String,
+    /// How memory arrives.
+    pub memory: Memory,
 }
 
 /// One instance to be started.
@@ -64,6 +131,17 @@ pub struct Spec {
     pub probe: Probe,
     /// From the start of the function's program until its probe succeeds.
     pub ready_deadline: Duration,
+    /// Restores it from this snapshot if there is one, and allows one to be taken. Without, it is booted.
+    pub snapshot: Option<SnapshotUse>,
+}
+
+impl Spec {
+    pub(crate) fn shape(&self) -> Shape {
+        Shape {
+            vcpus: self.vcpus,
+            memory_mib: self.memory_mib,
+        }
+    }
 }
 
 /// How to tell that a function is ready.

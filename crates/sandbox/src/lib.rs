@@ -4,20 +4,24 @@
 //! life, as the `lifecycle` module decides, and removes everything it owned at the end, whatever the end was. The crate
 //! knows microVMs and nothing of who wants them.
 
+mod arrival;
 mod config;
 mod instance;
 mod lifecycle;
 pub mod logs;
 mod network;
+mod place;
 mod probe;
+mod processor;
 mod recovery;
 mod sandbox;
 pub mod snapshots;
+mod spares;
 mod state;
 mod users;
 
-pub use config::{Config, Probe, Spec};
-pub use instance::{Handle, Phase, Record};
+pub use config::{Config, Memory, Probe, SnapshotUse, Spec};
+pub use instance::{Handle, Phase, Record, SaveError};
 pub use recovery::Recovered;
 pub use sandbox::{Error, Sandbox};
 pub use state::{Exit, Failure, Reason, State};

@@ -1,26 +1,28 @@
 //! The life of an instance, as a pure function of where it is and what happened.
 //!
 //! ```text
-//!            Begun      NetworkTaken   HypervisorUp  AgentConnected FunctionStarted FunctionReady
-//!   Pending ──────► Network ──────► Hypervisor ──► Boot ──────► Agent ──────► Function ──────► Ready
-//!      │           └───────────────────────── Starting ───────────────────────────┘              │
-//!      │               │              │             │             │               │              │
-//!      │           StopAsked      StopAsked     StopAsked     StopAsked      StopAsked       StopAsked
-//!      │               ▼              ▼             │             │               ▼              ▼
-//!      │           ┌─ Settling: waits for the ─┐    │             │         ┌─ Asked: the agent ends ─┐
-//!      │           │  step under way, for a    │    │             │         │  the function, until    │
-//!      │           │  half-made thing cannot   │    │             │         │  the grace is over      │
-//!      │           │  be removed               │    │             │         └─────────────────────────┘
-//!      │           └───────────────────────────┘    │             │                     │ it ended, or
-//!      │                       │ done or failed     │             │                     │ the grace did
-//!      │ StopAsked             ▼                    ▼             ▼                     ▼
-//!      └──────────────────► Leaving: everything the instance owns is being removed
-//!                           └─ Draining = Settling, Asked, Leaving        │ Released
-//!                                                                         ▼
-//!                                                                      Stopped
+//!            Begun      PlaceTaken     HypervisorUp  AgentConnected FunctionStarted FunctionReady
+//!   Pending ──────► Place ────────► Hypervisor ──► Boot ──────► Agent ──────► Function ──────► Ready
+//!      │           │ │                                                                        ▲ │ ▲
+//!      │           │ │ PlaceTaken, with a snapshot   HypervisorUp          CloneResumed       │ │ │
+//!      │           │ └───────────────────► Restore ──────────────► Resume ───────────────────►┘ │ │
+//!      │           └───────────────────────── Starting ───────────────────────────┘             │ │
+//!      │                                                                                        │ │
+//!      │           ┌─ Quiesce ──► Write ──► Return ─┐  Saving: a snapshot is taken    SaveAsked │ │
+//!      │           └────────────────────────────────┘◄──────────────────────────────────────────┘ │
+//!      │                                       └─────────────────────── CloneResumed ─────────────┘
+//!      │
+//!      │ StopAsked, from wherever it is:
+//!      │    Settling: waits for the step under way, for a half-made thing cannot be removed
+//!      │    Asked:    the agent ends the function, until the grace is over
+//!      └──► Leaving:  everything the instance owned is being removed
+//!           └─ Draining = Settling, Asked, Leaving ──── Released ────► Stopped
 //!
-//!   Starting, Ready ── something broke, ended or took too long ──► Failed{reason}   (removes everything)
+//!   Starting, Ready, Saving ── something broke, ended or took too long ──► Failed{reason}   (removes everything)
 //! ```
+//!
+//! A snapshot that cannot be written leaves the instance as it was; one from which the guest does not come back is the end of
+//! it. The guest comes back from having been saved in the same way as a clone begins: its agent dials the host anew.
 //!
 //! A stop and a failure that come together count by which came first: what breaks while draining was
 //! going to be thrown away.
@@ -35,6 +37,7 @@ pub(crate) enum Stage {
     Pending,
     Starting(Step),
     Ready,
+    Saving(Save),
     Draining(Drain),
     Stopped,
     Failed(Reason),
@@ -43,11 +46,27 @@ pub(crate) enum Stage {
 /// The steps of a start, each under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    Network,
+    /// Folder, network and, if one was ready, a dormant hypervisor.
+    Place,
     Hypervisor,
     Boot,
     Agent,
     Function,
+    /// The hypervisor loads a snapshot.
+    Restore,
+    /// The clone's agent dials in and is told who it is.
+    Resume,
+}
+
+/// The steps of taking a snapshot, each under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Save {
+    /// The agent hangs up.
+    Quiesce,
+    /// The guest stands still and is written to disk.
+    Write,
+    /// The agent dials in again.
+    Return,
 }
 
 /// What draining waits for.
@@ -65,11 +84,22 @@ pub(crate) enum Drain {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Begun,
-    NetworkTaken,
+    PlaceTaken {
+        /// A snapshot is to be restored.
+        snapshot: bool,
+    },
     HypervisorUp,
     AgentConnected,
     FunctionStarted,
     FunctionReady,
+    /// The agent of a guest that was restored, or saved, is back, and the function runs.
+    CloneResumed,
+    /// A snapshot is to be taken.
+    SaveAsked,
+    /// The agent hung up, on purpose.
+    Quiesced,
+    /// The guest runs again, whether or not its snapshot could be written.
+    Written,
     /// The step under way failed.
     StepFailed,
     /// The deadline of the step, or the grace of the drain, is over.
@@ -84,6 +114,8 @@ pub(crate) enum Event {
     /// The agent's connection broke, or carried nonsense.
     AgentLost,
     HypervisorDied,
+    /// What serves the guest's memory has failed: the guest would wait for ever.
+    MemoryLost,
     StopAsked {
         grace: Duration,
     },
@@ -95,11 +127,16 @@ pub(crate) enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Nothing,
-    TakeNetwork,
+    TakePlace,
     BootHypervisor,
     AwaitAgent,
     StartFunction,
     AwaitReadiness,
+    Restore,
+    /// Wait for the agent of a guest that comes back, and tell it who it is.
+    AwaitClone,
+    Quiesce,
+    Write,
     /// Ask the agent to end the function, and wait no longer than this.
     AskToStop {
         grace: Duration,
@@ -109,15 +146,19 @@ pub(crate) enum Action {
 }
 
 /// The stage after `event`, and what to do on the way there.
+#[expect(
+    clippy::match_same_arms,
+    reason = "each way of the diagram stands by itself"
+)]
 pub(crate) fn step(stage: Stage, event: Event) -> (Stage, Action) {
     use Action as A;
     use Event as E;
-    use Stage::{Draining, Pending, Ready, Starting, Stopped};
+    use Stage::{Draining, Pending, Ready, Saving, Starting, Stopped};
 
     match (stage, event) {
         // The way up.
-        (Pending, E::Begun) => (Starting(Step::Network), A::TakeNetwork),
-        (Starting(Step::Network), E::NetworkTaken) => {
+        (Pending, E::Begun) => (Starting(Step::Place), A::TakePlace),
+        (Starting(Step::Place), E::PlaceTaken { snapshot: false }) => {
             (Starting(Step::Hypervisor), A::BootHypervisor)
         }
         (Starting(Step::Hypervisor), E::HypervisorUp) => (Starting(Step::Boot), A::AwaitAgent),
@@ -127,25 +168,40 @@ pub(crate) fn step(stage: Stage, event: Event) -> (Stage, Action) {
         }
         (Starting(Step::Function), E::FunctionReady) => (Ready, A::Nothing),
 
-        // Asked to stop: gently where there is somebody to ask.
-        (Starting(Step::Network | Step::Hypervisor), E::StopAsked { .. }) => {
-            (Draining(Drain::Settling), A::Nothing)
+        // The short way up.
+        (Starting(Step::Place), E::PlaceTaken { snapshot: true }) => {
+            (Starting(Step::Restore), A::Restore)
         }
+        (Starting(Step::Restore), E::HypervisorUp) => (Starting(Step::Resume), A::AwaitClone),
+        (Starting(Step::Resume), E::CloneResumed) => (Ready, A::Nothing),
+
+        // Round a snapshot.
+        (Ready, E::SaveAsked) => (Saving(Save::Quiesce), A::Quiesce),
+        (Saving(Save::Quiesce), E::Quiesced) => (Saving(Save::Write), A::Write),
+        (Saving(Save::Write), E::Written) => (Saving(Save::Return), A::AwaitClone),
+        (Saving(Save::Return), E::CloneResumed) => (Ready, A::Nothing),
+
+        // Asked to stop: gently where there is somebody to ask.
+        (
+            Starting(Step::Place | Step::Hypervisor | Step::Restore) | Saving(Save::Write),
+            E::StopAsked { .. },
+        ) => (Draining(Drain::Settling), A::Nothing),
         (Starting(Step::Function) | Ready | Draining(Drain::Asked), E::StopAsked { grace })
             if !grace.is_zero() =>
         {
             (Draining(Drain::Asked), A::AskToStop { grace })
         }
-        (Pending | Starting(_) | Ready | Draining(Drain::Asked), E::StopAsked { .. }) => {
-            (Draining(Drain::Leaving), A::Release)
-        }
+        (
+            Pending | Starting(_) | Ready | Saving(_) | Draining(Drain::Asked),
+            E::StopAsked { .. },
+        ) => (Draining(Drain::Leaving), A::Release),
 
         // Draining: nothing is a failure any more.
         (
             Draining(Drain::Settling),
-            E::NetworkTaken | E::HypervisorUp | E::StepFailed | E::DeadlinePassed,
+            E::PlaceTaken { .. } | E::HypervisorUp | E::Written | E::StepFailed | E::DeadlinePassed,
         )
-        | (Draining(Drain::Settling | Drain::Asked), E::HypervisorDied)
+        | (Draining(Drain::Settling | Drain::Asked), E::HypervisorDied | E::MemoryLost)
         | (
             Draining(Drain::Asked),
             E::FunctionEnded { .. } | E::AgentFailed | E::AgentLost | E::DeadlinePassed,
@@ -153,7 +209,10 @@ pub(crate) fn step(stage: Stage, event: Event) -> (Stage, Action) {
         (Draining(Drain::Leaving), E::Released) => (Stopped, A::Nothing),
 
         // What breaks.
+        (Starting(Step::Restore | Step::Resume), why) if breaks(why) => fail(Reason::RestoreFailed),
+        (Saving(_), why) if breaks(why) => fail(Reason::SaveFailed),
         (Starting(_) | Ready, E::HypervisorDied) => fail(Reason::HypervisorDied),
+        (Starting(_) | Ready, E::MemoryLost) => fail(Reason::MemoryLost),
         (Starting(_) | Ready, E::FunctionEnded { oom: true, .. }) => fail(Reason::OutOfMemory),
         (Starting(_), E::FunctionEnded { exit, .. }) => fail(Reason::ExitedEarly(exit)),
         (Ready, E::FunctionEnded { exit, .. }) => fail(Reason::Exited(exit)),
@@ -171,20 +230,36 @@ fn fail(reason: Reason) -> (Stage, Action) {
     (Stage::Failed(reason), Action::Release)
 }
 
+/// Whether the event is the end of an instance, wherever it happens.
+fn breaks(event: Event) -> bool {
+    matches!(
+        event,
+        Event::HypervisorDied
+            | Event::MemoryLost
+            | Event::FunctionEnded { .. }
+            | Event::AgentFailed
+            | Event::AgentLost
+            | Event::StepFailed
+            | Event::DeadlinePassed
+    )
+}
+
 fn broken(step: Step) -> Reason {
     match step {
-        Step::Network => Reason::NetworkFailed,
+        Step::Place => Reason::NetworkFailed,
         Step::Hypervisor => Reason::HypervisorFailed,
         Step::Boot | Step::Agent => Reason::AgentProtocol,
         Step::Function => Reason::NeverListened,
+        Step::Restore | Step::Resume => Reason::RestoreFailed,
     }
 }
 
 fn late(step: Step) -> Reason {
     match step {
-        Step::Network => Reason::NetworkFailed,
+        Step::Place => Reason::NetworkFailed,
         Step::Hypervisor | Step::Boot | Step::Agent => Reason::BootTimedOut,
         Step::Function => Reason::NeverListened,
+        Step::Restore | Step::Resume => Reason::RestoreFailed,
     }
 }
 
@@ -196,7 +271,7 @@ mod tests {
 
     const WAY_UP: [Event; 6] = [
         Event::Begun,
-        Event::NetworkTaken,
+        Event::PlaceTaken { snapshot: false },
         Event::HypervisorUp,
         Event::AgentConnected,
         Event::FunctionStarted,
@@ -235,7 +310,7 @@ mod tests {
         assert_eq!(
             actions,
             [
-                Action::TakeNetwork,
+                Action::TakePlace,
                 Action::BootHypervisor,
                 Action::AwaitAgent,
                 Action::StartFunction,
@@ -300,7 +375,7 @@ mod tests {
     #[test]
     fn a_stop_in_the_middle_of_making_a_thing_waits_for_the_thing() {
         for (reached, outcome) in [
-            (1, Event::NetworkTaken),
+            (1, Event::PlaceTaken { snapshot: false }),
             (1, Event::StepFailed),
             (2, Event::HypervisorUp),
             (2, Event::DeadlinePassed),
@@ -317,25 +392,137 @@ mod tests {
         }
     }
 
+    const SHORT_WAY_UP: [Event; 4] = [
+        Event::Begun,
+        Event::PlaceTaken { snapshot: true },
+        Event::HypervisorUp,
+        Event::CloneResumed,
+    ];
+    const ROUND: [Event; 4] = [
+        Event::SaveAsked,
+        Event::Quiesced,
+        Event::Written,
+        Event::CloneResumed,
+    ];
+
+    #[test]
+    fn a_snapshot_shortens_the_way_to_ready() {
+        let mut stage = Stage::Pending;
+        let mut actions = Vec::new();
+        for event in SHORT_WAY_UP {
+            let (next, action) = step(stage, event);
+            actions.push(action);
+            stage = next;
+        }
+        assert_eq!(
+            actions,
+            [
+                Action::TakePlace,
+                Action::Restore,
+                Action::AwaitClone,
+                Action::Nothing
+            ]
+        );
+        assert_eq!(stage, Stage::Ready);
+    }
+
+    #[test]
+    fn an_instance_is_ready_again_after_it_was_saved() {
+        let mut stage = up(6);
+        let mut actions = Vec::new();
+        for event in ROUND {
+            let (next, action) = step(stage, event);
+            actions.push(action);
+            stage = next;
+        }
+        assert_eq!(
+            actions,
+            [
+                Action::Quiesce,
+                Action::Write,
+                Action::AwaitClone,
+                Action::Nothing
+            ]
+        );
+        assert_eq!(stage, Stage::Ready);
+    }
+
+    #[test]
+    fn what_breaks_on_the_short_way_is_the_snapshots_fault() {
+        for reached in [2, 3] {
+            let stage = after(&SHORT_WAY_UP[..reached]);
+            for event in [
+                Event::StepFailed,
+                Event::DeadlinePassed,
+                Event::HypervisorDied,
+                Event::AgentFailed,
+                Event::AgentLost,
+            ] {
+                assert_eq!(
+                    step(stage, event),
+                    (Stage::Failed(Reason::RestoreFailed), Action::Release),
+                    "{event:?} after {reached} steps"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_instance_that_does_not_come_back_from_being_saved_has_failed() {
+        for done in 1..ROUND.len() {
+            let stage = ROUND[..done]
+                .iter()
+                .fold(up(6), |stage, event| step(stage, *event).0);
+            assert_eq!(
+                step(stage, Event::DeadlinePassed),
+                (Stage::Failed(Reason::SaveFailed), Action::Release),
+                "after {done} steps"
+            );
+        }
+    }
+
+    #[test]
+    fn a_stop_while_the_guest_is_written_waits_for_the_writing() {
+        let stage = ROUND[..2]
+            .iter()
+            .fold(up(6), |stage, event| step(stage, *event).0);
+        let (stage, action) = step(stage, STOP);
+        assert_eq!(
+            (stage, action),
+            (Stage::Draining(Drain::Settling), Action::Nothing)
+        );
+        assert_eq!(
+            step(stage, Event::Written),
+            (Stage::Draining(Drain::Leaving), Action::Release)
+        );
+    }
+
     fn event() -> impl Strategy<Value = Event> {
         prop_oneof![
             4 => proptest::sample::select(WAY_UP.to_vec()),
+            2 => proptest::sample::select(SHORT_WAY_UP.to_vec()),
+            4 => proptest::sample::select(ROUND.to_vec()),
             1 => Just(Event::StepFailed),
             1 => Just(Event::DeadlinePassed),
             1 => any::<bool>().prop_map(|oom| Event::FunctionEnded { exit: EXIT, oom }),
             1 => Just(Event::AgentFailed),
             1 => Just(Event::AgentLost),
             1 => Just(Event::HypervisorDied),
+            1 => Just(Event::MemoryLost),
             1 => Just(STOP),
             1 => Just(KILL),
             1 => Just(Event::Released),
         ]
     }
 
-    /// The model: it knows how far the start came, whether the end began and why, and no table.
-    #[derive(Default, Debug)]
+    /// The model: it knows which events are still to come on the way that the instance is on, whether the end began and
+    /// why, and no table.
+    #[derive(Debug)]
     struct Model {
-        reached: usize,
+        begun: bool,
+        /// On the way up, or round a snapshot.
+        left: Vec<Event>,
+        saving: bool,
         stopping: bool,
         failed: bool,
         release_asked: bool,
@@ -343,6 +530,18 @@ mod tests {
     }
 
     impl Model {
+        fn new() -> Self {
+            Self {
+                begun: false,
+                left: WAY_UP.to_vec(),
+                saving: false,
+                stopping: false,
+                failed: false,
+                release_asked: false,
+                released: false,
+            }
+        }
+
         fn observe(&mut self, event: Event, action: Action) {
             let over = self.stopping || self.failed;
             match event {
@@ -350,14 +549,22 @@ mod tests {
                 Event::Released => self.released = self.release_asked,
                 Event::StopAsked { .. } if !over => self.stopping = true,
                 _ if over => {}
-                _ if Some(&event) == WAY_UP.get(self.reached) => self.reached += 1,
-                Event::StepFailed | Event::DeadlinePassed => {
-                    self.failed = (1..=5).contains(&self.reached);
+                Event::PlaceTaken { snapshot: true } if self.left == WAY_UP[1..] => {
+                    self.left = SHORT_WAY_UP[2..].to_vec();
                 }
-                Event::FunctionEnded { .. }
-                | Event::AgentFailed
-                | Event::AgentLost
-                | Event::HypervisorDied => self.failed = self.reached >= 1,
+                Event::SaveAsked if self.left.is_empty() => {
+                    self.left = ROUND[1..].to_vec();
+                    self.saving = true;
+                }
+                _ if Some(&event) == self.left.first() => {
+                    self.begun = true;
+                    self.left.remove(0);
+                    self.saving &= !self.left.is_empty();
+                }
+                Event::StepFailed | Event::DeadlinePassed => {
+                    self.failed = self.begun && !self.left.is_empty();
+                }
+                _ if breaks(event) => self.failed = self.begun,
                 _ => {}
             }
             if action == Action::Release {
@@ -367,12 +574,12 @@ mod tests {
         }
 
         fn agrees_with(&self, stage: Stage) -> bool {
+            let alive = !self.stopping && !self.failed;
             match stage {
-                Stage::Pending => self.reached == 0 && !self.stopping && !self.failed,
-                Stage::Starting(_) => {
-                    (1..=5).contains(&self.reached) && !self.stopping && !self.failed
-                }
-                Stage::Ready => self.reached == 6 && !self.stopping && !self.failed,
+                Stage::Pending => !self.begun && alive,
+                Stage::Starting(_) => self.begun && !self.left.is_empty() && !self.saving && alive,
+                Stage::Ready => self.left.is_empty() && alive,
+                Stage::Saving(_) => self.saving && alive,
                 Stage::Draining(_) => self.stopping && !self.released,
                 Stage::Stopped => self.stopping && self.release_asked && self.released,
                 Stage::Failed(_) => self.failed && self.release_asked,
@@ -384,7 +591,7 @@ mod tests {
         #[test]
         fn the_machine_agrees_with_the_model(events in prop::collection::vec(event(), 0..40)) {
             let mut stage = Stage::Pending;
-            let mut model = Model::default();
+            let mut model = Model::new();
             for event in events {
                 let (next, action) = step(stage, event);
                 model.observe(event, action);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
+use tracing::{Instrument, warn};
 use vmm::Hypervisor;
 use vmm::kernel::Kernel;
 
@@ -18,8 +19,10 @@ use crate::blocking;
 use crate::config::{Config, Spec};
 use crate::instance::{Environment, Handle, Shared, Task, usable};
 use crate::logs::Log;
-use crate::network::Pool;
+use crate::network::Pool as Networks;
 use crate::recovery::{self, Recovered};
+use crate::snapshots::{self, Snapshot, Snapshots};
+use crate::spares::Spares;
 use crate::state::{Failure, Reason, State};
 
 /// A sandbox could not be opened.
@@ -53,6 +56,9 @@ pub enum Error {
     /// What a predecessor left cannot be found.
     #[error("cannot list the network namespaces that a predecessor may have left")]
     Namespaces(#[source] sys::netns::Error),
+    /// The snapshots cannot be found.
+    #[error("the snapshots cannot be used")]
+    Snapshots(#[from] snapshots::Error),
 }
 
 /// The instances of one node. Cloning shares them.
@@ -91,19 +97,23 @@ impl Sandbox {
                 node_id: id.clone(),
             });
         }
-        let (config, lock, recovered) = blocking(move || {
+        let (config, lock, recovered, snapshots) = blocking(move || {
             let lock = lock(&config.run_dir)?;
             let recovered = recovery::sweep(&config.run_dir, &config.node_id)?;
-            Ok::<_, Error>((config, lock, recovered))
+            let snapshots = Snapshots::open(&config.snapshot_dir, config.snapshot_space)?;
+            Ok::<_, Error>((config, lock, recovered, snapshots))
         })
         .await?;
-        let pool = Pool::new(&config.node_id, config.net_pool_size);
+        let networks = Networks::new(&config.node_id, config.net_pool_size);
+        let spares = Spares::new(config.clone(), hypervisor.clone(), networks.clone());
         let sandbox = Self(Arc::new(Inner {
             environment: Arc::new(Environment {
                 config,
                 hypervisor,
                 kernel,
-                pool,
+                networks,
+                spares,
+                snapshots,
             }),
             instances: Mutex::default(),
             tasks: TaskTracker::new(),
@@ -112,25 +122,48 @@ impl Sandbox {
         Ok((sandbox, recovered))
     }
 
-    /// Waits until the pool of networks is full.
+    /// Waits until the pools of networks and of spare hypervisors are full.
     pub async fn warm(&self) {
-        self.0.environment.pool.filled().await;
+        self.0.environment.networks.filled().await;
+        self.0.environment.spares.filled().await;
+    }
+
+    /// The snapshots that instances are restored from.
+    pub fn snapshots(&self) -> &Snapshots {
+        &self.0.environment.snapshots
+    }
+
+    /// The snapshot that an instance of `spec` would be restored from. One that no longer fits is removed, in the background, and
+    /// so makes room for another. If there is one, hypervisors that wait for it are made ready.
+    pub fn snapshot_of(&self, spec: &Spec) -> Option<Arc<Snapshot>> {
+        let environment = &self.0.environment;
+        let found = environment.snapshots.find(&spec.snapshot.as_ref()?.key)?;
+        let manifest = found.manifest();
+        if let Some(misfit) = manifest.origin.misfit(&environment.origin(spec)) {
+            warn!(snapshot = manifest.id, reason = %misfit, "a snapshot does not fit, and is removed");
+            discard(environment.snapshots.clone(), &found);
+            return None;
+        }
+        environment.spares.expect(spec.shape());
+        Some(found)
     }
 
     /// Starts an instance and returns at once. What goes wrong is the handle's state: an instance that cannot be
     /// accepted has failed with [`Reason::Refused`] from the beginning.
     pub fn start(&self, spec: Spec) -> Handle {
-        let (stops, asked) = mpsc::unbounded_channel();
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let snapshot = self.snapshot_of(&spec);
         let (log, progress) = Log::being_written(spec.log.clone());
         let shared = Arc::new(Shared {
             id: spec.id.clone(),
             port: spec.port,
             log,
             state: watch::Sender::new(State::Pending),
-            stops,
+            orders,
             namespace: Mutex::default(),
             phases: Mutex::default(),
             pid: OnceLock::new(),
+            snapshot: snapshot.clone(),
             released: CancellationToken::new(),
         });
         let handle = Handle(shared.clone());
@@ -149,7 +182,8 @@ impl Sandbox {
             inner: self.0.clone(),
             shared: shared.clone(),
         };
-        let task = Task::new(self.0.environment.clone(), shared, spec, asked, progress);
+        let environment = self.0.environment.clone();
+        let task = Task::new(environment, shared, spec, ordered, progress, snapshot);
         self.0.tasks.spawn(
             async move {
                 let _end = end;
@@ -174,7 +208,8 @@ impl Sandbox {
         }
         self.0.tasks.close();
         self.0.tasks.wait().await;
-        self.0.environment.pool.close().await;
+        self.0.environment.spares.close().await;
+        self.0.environment.networks.close().await;
     }
 
     /// Enters the instance among those that run, or says why not.
@@ -226,6 +261,19 @@ impl Drop for End {
     }
 }
 
+/// Removes a snapshot in the background: what it is used for goes on.
+pub(crate) fn discard(snapshots: Snapshots, snapshot: &Snapshot) {
+    let id = snapshot.manifest().id.clone();
+    tokio::task::spawn_blocking(move || match snapshots.remove(&id) {
+        // Somebody else may have been faster.
+        Ok(()) | Err(snapshots::Error::Unknown { .. }) => {}
+        Err(error) => {
+            let error = crate::chain(&error);
+            warn!(error, "cannot remove a snapshot");
+        }
+    });
+}
+
 /// Makes the run directory if need be, and keeps other processes out of it.
 fn lock(path: &std::path::Path) -> Result<File, Error> {
     let failed = |step| {
@@ -236,6 +284,8 @@ fn lock(path: &std::path::Path) -> Result<File, Error> {
         }
     };
     fs::create_dir_all(path).map_err(failed("make"))?;
+    // Sockets in it are open to every user, since hypervisors run as many: nobody else may get to them.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed("close"))?;
     let lock = File::create(path.join(recovery::LOCK)).map_err(failed("lock"))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),

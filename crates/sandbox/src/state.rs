@@ -11,6 +11,8 @@ pub enum State {
     Starting,
     /// The function answers on its port.
     Ready,
+    /// A snapshot is being taken, and the function does not answer; it is [`State::Ready`] again after.
+    Saving,
     /// Told to stop; no new work should be sent.
     Draining,
     /// Stopped because it was asked to, and everything it owned is gone.
@@ -32,6 +34,7 @@ impl fmt::Display for State {
             Self::Pending => "Pending",
             Self::Starting => "Starting",
             Self::Ready => "Ready",
+            Self::Saving => "Saving",
             Self::Draining => "Draining",
             Self::Stopped => "Stopped",
             Self::Failed(failure) => return write!(f, "Failed({})", failure.reason.name()),
@@ -75,6 +78,12 @@ pub enum Reason {
     OutOfMemory,
     /// The hypervisor's process ended.
     HypervisorDied,
+    /// What served the memory of a restored guest failed.
+    MemoryLost,
+    /// The instance did not come up from its snapshot, which is not used again.
+    RestoreFailed,
+    /// The instance did not come back from being saved.
+    SaveFailed,
 }
 
 impl Reason {
@@ -92,6 +101,9 @@ impl Reason {
             Self::Exited(_) => "Exited",
             Self::OutOfMemory => "OutOfMemory",
             Self::HypervisorDied => "HypervisorDied",
+            Self::MemoryLost => "MemoryLost",
+            Self::RestoreFailed => "RestoreFailed",
+            Self::SaveFailed => "SaveFailed",
         }
     }
 }

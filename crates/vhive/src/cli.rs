@@ -75,6 +75,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Image,
     },
+    /// Snapshots of functions: list, inspect, take, remove
+    Snapshot {
+        #[command(subcommand)]
+        command: Snapshot,
+    },
     /// Guest kernels: fetch, import, list, remove
     Kernel {
         #[command(subcommand)]
@@ -101,6 +106,18 @@ pub(crate) struct NodeArgs {
     /// Namespaces with a tap kept ready for new instances
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub(crate) net_pool_size: usize,
+    /// Answered requests after which a function is saved, to be restored from then on; 0 always boots
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub(crate) snapshot_after: u64,
+    /// How the memory of a restored function arrives: auto, file, lazy or reap
+    #[arg(long, default_value = "auto", value_name = "POLICY")]
+    pub(crate) memory: node::Memory,
+    /// What all snapshots together may take on disk, in GiB; those not used for longest go first
+    #[arg(long, default_value_t = 20, value_name = "GIB")]
+    pub(crate) snapshot_space: u64,
+    /// Hypervisors kept ready for each shape of machine that is restored
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) spare_hypervisors: usize,
     /// How guests run: hardware virtualisation, emulation, or whichever works here
     #[arg(long, default_value = "auto")]
     pub(crate) accel: AccelChoice,
@@ -126,6 +143,37 @@ pub(crate) struct Up {
     pub(crate) api: SocketAddr,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
+    #[command(flatten)]
+    pub(crate) seed: SeedFlags,
+}
+
+/// What vHive's own orchestrator is told with `-snapshots`, `-upf`, `-lazy` and `-metrics`.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct SeedFlags {
+    /// As vHive's -snapshots: the same as --memory file
+    #[arg(long, conflicts_with = "memory")]
+    pub(crate) snapshots: bool,
+    /// As vHive's -upf, with -snapshots: the same as --memory reap
+    #[arg(long, requires = "snapshots")]
+    pub(crate) upf: bool,
+    /// As vHive's -lazy, with -upf: the same as --memory lazy
+    #[arg(long, requires = "upf")]
+    pub(crate) lazy: bool,
+    /// As vHive's -metrics: what each guest was served is in the log anyway
+    #[arg(long)]
+    pub(crate) metrics: bool,
+}
+
+impl SeedFlags {
+    /// The policy that they name, if they do.
+    pub(crate) fn memory(self) -> Option<node::Memory> {
+        match (self.snapshots, self.upf, self.lazy) {
+            (false, ..) => None,
+            (true, false, _) => Some(node::Memory::File),
+            (true, true, false) => Some(node::Memory::Reap),
+            (true, true, true) => Some(node::Memory::Lazy),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -337,6 +385,38 @@ pub(crate) struct ImageSource {
     /// A tar that becomes the root
     #[arg(long, value_name = "FILE")]
     pub(crate) tar: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Snapshot {
+    /// List snapshots
+    Ls {
+        #[arg(short, long, default_value = "default")]
+        namespace: String,
+        /// Output format
+        #[arg(short, long)]
+        output: Option<Format>,
+    },
+    /// Show what a snapshot is of, its sizes, and how its working set serves
+    Inspect(SnapshotNamed),
+    /// Take one now of the newest revision of a service, from an instance that is ready
+    Create(Named),
+    /// Remove snapshots; what runs from them goes on
+    Rm {
+        /// Ids, as `vhive snapshot ls` shows them
+        #[arg(required = true)]
+        ids: Vec<String>,
+        #[arg(short, long, default_value = "default")]
+        namespace: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotNamed {
+    /// Id, as `vhive snapshot ls` shows it
+    pub(crate) id: String,
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@ mod commands;
 mod exit;
 mod host;
 mod output;
+mod seed_flags;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use crate::client::api::Api;
 use crate::exit::Outcome;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(seed_flags::translated(std::env::args_os()));
     // One TLS implementation for the server, the client and registries.
     if rustls::crypto::ring::default_provider()
         .install_default()
@@ -77,6 +78,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Invoke(args) => commands::invoke::run(&api()?, args).await,
         Command::Logs(args) => commands::logs::run(&api()?, args).await,
         Command::Image { command } => commands::image::run(global, command).await,
+        Command::Snapshot { command } => commands::snapshot::run(&api()?, command).await,
         Command::Kernel { command } => commands::kernel::run(global, command).await,
         Command::Kubeconfig => commands::kubeconfig::run(global),
         Command::Bench { command } => commands::bench::run(global, command).await,

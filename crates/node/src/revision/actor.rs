@@ -3,6 +3,7 @@
 //! Whatever happens (a command, an instance's new state, the image's arrival, a tick), it looks at the whole again: how
 //! many instances there should be, by `control::scale`, and what the gateway and the controller should know.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use control::{ImageState, InstanceFailure, RevisionObservation};
 use gateway::Failure as Refusal;
 use image::{Image, RootImage};
 use jiff::Timestamp;
-use sandbox::{Failure, Handle, Reason, State};
+use sandbox::{Failure, Handle, Reason, SaveError, State};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -19,6 +20,7 @@ use tracing::{info, warn};
 
 use super::failure::observed;
 use super::fleet::{Fleet, Life};
+use super::saving::{Asker, Saved, Saving};
 use super::{Command, Hands};
 use crate::images;
 use crate::instances::Instance;
@@ -35,6 +37,7 @@ enum Event {
     Command(Option<Command>),
     Instance(String, State),
     Image(Box<Fetched>),
+    Saved(Saved),
     /// Time has passed, or a pause is over.
     Tick,
 }
@@ -67,6 +70,11 @@ pub(super) struct Actor {
     backoff: Backoff,
     /// Why the gateway refuses requests, and until when, as it was told.
     refusal: Option<(InstanceFailure, Timestamp)>,
+    saving: Saving,
+    /// Requests that were answered well, as last counted.
+    answered: u64,
+    /// Requests in flight or queued, as last counted.
+    busy: u32,
     wanted_since: Option<Timestamp>,
     demand: bool,
     routed: bool,
@@ -74,6 +82,8 @@ pub(super) struct Actor {
     desired: u32,
     state_sender: mpsc::UnboundedSender<(String, State)>,
     states: mpsc::UnboundedReceiver<(String, State)>,
+    saved_sender: mpsc::UnboundedSender<Saved>,
+    saved: mpsc::UnboundedReceiver<Saved>,
     publish: watch::Sender<RevisionObservation>,
     /// Dropped when the gateway knows nothing of this runner any more.
     withdrawn: DropGuard,
@@ -87,8 +97,14 @@ impl Actor {
         withdrawn: DropGuard,
     ) -> Self {
         let (state_sender, states) = mpsc::unbounded_channel();
+        let (saved_sender, saved) = mpsc::unbounded_channel();
         Self {
             ever_ready: workload.proven,
+            saving: Saving::new(workload.snapshot_key(), hands.snapshot_after),
+            answered: 0,
+            busy: 0,
+            saved_sender,
+            saved,
             workload,
             hands,
             fleet: Fleet::default(),
@@ -136,6 +152,7 @@ impl Actor {
             let event = tokio::select! {
                 command = inbox.recv() => Event::Command(command),
                 Some((id, state)) = self.states.recv() => Event::Instance(id, state),
+                Some(saved) = self.saved.recv() => Event::Saved(saved),
                 image = arrival(&mut self.image_task, &self.workload) => Event::Image(Box::new(image)),
                 _ = ticks.tick(), if watched => Event::Tick,
                 () = until(pause) => Event::Tick,
@@ -147,7 +164,9 @@ impl Actor {
                 Event::Command(Some(Command::Demand)) => self.demand = true,
                 Event::Command(Some(Command::Routed(routed))) => self.routed = routed,
                 Event::Instance(id, state) => self.instance_changed(&id, &state, now),
+                Event::Command(Some(Command::Save(asker))) => self.save(Some(asker)),
                 Event::Image(result) => self.image_arrived(*result, now),
+                Event::Saved(saved) => self.saved(&saved, now),
                 Event::Tick => {}
             }
             // A demand can be told late, when it has been met.
@@ -155,6 +174,7 @@ impl Actor {
                 self.demand = false;
             }
             self.act(now);
+            self.save_if_due(now);
             self.tell_gateway(now);
             self.publish();
             pause = self.pending(now);
@@ -187,6 +207,7 @@ impl Actor {
             Ok(image) => {
                 self.image = Some(image);
                 self.image_failure = None;
+                self.expect_restores();
             }
             Err(error) => {
                 let message = format!(
@@ -229,16 +250,19 @@ impl Actor {
         }
         if matches!(
             state,
-            State::Ready | State::Draining | State::Stopped | State::Failed(_)
+            State::Ready | State::Saving | State::Draining | State::Stopped | State::Failed(_)
         ) {
-            self.hands
-                .gateway
-                .set_endpoints(&self.workload.key, self.fleet.endpoints());
+            self.show_endpoints();
         }
     }
 
     /// Notes the failure of an instance. Requests that wait go on waiting while it may be tried again at once.
     fn failed(&mut self, failure: &Failure, life: Option<Life>, now: Timestamp) {
+        if failure.reason == Reason::RestoreFailed {
+            // Its snapshot is gone, and the next boots: nothing is wrong with the function.
+            self.saving.failed(now);
+            return;
+        }
         // It was ready, though that may have been too short to be seen.
         self.ever_ready |= matches!(failure.reason, Reason::Exited(_));
         self.backoff.failed(
@@ -288,6 +312,7 @@ impl Actor {
     fn decide(&mut self, now: Timestamp) -> Decision {
         let census = self.fleet.census();
         let stats = self.hands.gateway.stats(&self.workload.key);
+        self.count(&stats);
         self.autoscaler.decide(
             &Input {
                 ready: census.ready,
@@ -306,6 +331,56 @@ impl Actor {
             },
             now,
         )
+    }
+
+    /// Counts the requests that a function has answered; its own refusals are answers, too.
+    fn count(&mut self, stats: &gateway::Stats) {
+        let [_, success, redirect, client_error, _] = stats.responses;
+        let answered = success + redirect + client_error;
+        if answered > self.answered {
+            self.fleet.tell_served();
+        }
+        self.answered = answered;
+        self.busy = (stats.in_flight + stats.queued) as u32;
+    }
+
+    fn save_if_due(&mut self, now: Timestamp) {
+        let seen = (self.answered, self.fleet.census().ready, self.busy);
+        if self.fleet.has_booted() && self.saving.due(self.hands.sandbox.snapshots(), seen, now) {
+            self.save(None);
+        }
+    }
+
+    /// Takes an instance out of service and saves it.
+    fn save(&mut self, asker: Option<Asker>) {
+        let instance = if self.saving.is_under_way() {
+            None
+        } else {
+            self.fleet.take_to_save()
+        };
+        let Some(instance) = instance else {
+            if let Some(asker) = asker {
+                // Who asked may have gone.
+                let _ = asker.send(Err(SaveError::NotReady));
+            }
+            return;
+        };
+        self.show_endpoints();
+        let (gateway, key) = (&self.hands.gateway, &self.workload.key);
+        let done = self.saved_sender.clone();
+        self.saving.begin(instance, gateway, key, done, asker);
+    }
+
+    fn saved(&mut self, saved: &Saved, now: Timestamp) {
+        self.saving.ended(saved, &self.workload.key, now);
+        self.fleet.back_from_saving(&saved.instance);
+        self.show_endpoints();
+    }
+
+    fn show_endpoints(&self) {
+        self.hands
+            .gateway
+            .set_endpoints(&self.workload.key, self.fleet.endpoints());
     }
 
     fn late(&self, now: Timestamp) -> bool {
@@ -342,6 +417,15 @@ impl Actor {
         self.desired > 0 || (self.routed && (self.ever_ready || !self.late(now)))
     }
 
+    /// Has hypervisors made ready, if there is a snapshot of this revision already: of an earlier node.
+    fn expect_restores(&self) {
+        if let Some((image, root)) = &self.image {
+            let (id, log, memory) = (String::new(), PathBuf::new(), self.hands.memory);
+            let spec = self.workload.spec(id, (image, root), log, memory);
+            let _ = self.hands.sandbox.snapshot_of(&spec);
+        }
+    }
+
     fn start_one(&mut self, now: Timestamp) {
         let Some((image, root)) = &self.image else {
             return;
@@ -358,7 +442,8 @@ impl Actor {
             return;
         }
         let log = self.hands.logs.of(&self.workload.key, &id);
-        let spec = self.workload.spec(id, image, root, log);
+        let memory = self.hands.memory;
+        let spec = self.workload.spec(id, (image, root), log, memory);
         let handle = self.hands.sandbox.start(spec);
         self.forward_states(&handle);
         self.hands.instances.add(Instance {
@@ -391,9 +476,7 @@ impl Actor {
 
     fn stop_some(&mut self, count: usize) {
         let leaving = self.fleet.take_out(count);
-        self.hands
-            .gateway
-            .set_endpoints(&self.workload.key, self.fleet.endpoints());
+        self.show_endpoints();
         for handle in leaving {
             let drained = self.hands.gateway.drained(&self.workload.key, handle.id());
             let longest = self.workload.drain();
@@ -448,6 +531,7 @@ impl Actor {
             gateway,
             instances,
             images,
+            sandbox,
             ..
         } = self.hands;
         let key = &self.workload.key;
@@ -474,6 +558,9 @@ impl Actor {
         if end == End::Deleted {
             remove_logs(gone);
             images.let_go(self.workload.image.holder.clone()).await;
+            let (snapshots, key) = (sandbox.snapshots().clone(), self.workload.snapshot_key());
+            // Fails only when the runtime goes away; the next node then removes them.
+            let _ = tokio::task::spawn_blocking(move || snapshots.remove_all(&key)).await;
         }
     }
 }

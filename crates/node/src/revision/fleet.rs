@@ -30,6 +30,10 @@ struct Member {
     ready_since: Option<Timestamp>,
     /// Taken out of service by us: no new requests, waiting for its last ones.
     leaving: bool,
+    /// Out of service for a moment: no new requests, waiting to be saved or being saved.
+    saving: bool,
+    /// Told that it has answered its first request.
+    served: bool,
 }
 
 /// How an instance that ended has lived.
@@ -46,6 +50,8 @@ impl Fleet {
             started: now,
             ready_since: None,
             leaving: false,
+            saving: false,
+            served: false,
             handle,
         };
         self.members.insert(member.handle.id().to_owned(), member);
@@ -73,7 +79,8 @@ impl Fleet {
         for member in self.members.values().filter(|member| !member.leaving) {
             match member.state {
                 State::Pending | State::Starting => census.starting += 1,
-                State::Ready => census.ready += 1,
+                // One that is being saved is back in a moment, and no other is needed.
+                State::Ready | State::Saving => census.ready += 1,
                 State::Draining | State::Stopped | State::Failed(_) => {}
             }
         }
@@ -107,12 +114,46 @@ impl Fleet {
             .collect()
     }
 
+    /// Takes an instance out of service to be saved, if there is one that can be: it was booted.
+    pub(super) fn take_to_save(&mut self) -> Option<Handle> {
+        let mut members = self.members.values_mut();
+        let member = members
+            .find(|it| it.state == State::Ready && !it.leaving && it.handle.snapshot().is_none())?;
+        member.saving = true;
+        Some(member.handle.clone())
+    }
+
+    /// Whether there is an instance that can be saved.
+    pub(super) fn has_booted(&self) -> bool {
+        let mut members = self.members.values();
+        members.any(|it| it.state == State::Ready && !it.leaving && it.handle.snapshot().is_none())
+    }
+
+    /// Puts an instance that was saved back into service.
+    pub(super) fn back_from_saving(&mut self, id: &str) {
+        if let Some(member) = self.members.get_mut(id) {
+            member.saving = false;
+        }
+    }
+
+    /// Tells the instances that are ready, once, that requests have been answered.
+    pub(super) fn tell_served(&mut self) {
+        let ready = self
+            .members
+            .values_mut()
+            .filter(|it| it.state == State::Ready && !it.served);
+        for member in ready {
+            member.served = true;
+            member.handle.served();
+        }
+    }
+
     /// What the gateway may send requests to.
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {
         let serving = self
             .members
             .values()
-            .filter(|it| it.state == State::Ready && !it.leaving);
+            .filter(|it| it.state == State::Ready && !it.leaving && !it.saving);
         serving.map(|member| endpoint(&member.handle)).collect()
     }
 }

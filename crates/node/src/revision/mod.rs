@@ -10,12 +10,13 @@
 mod actor;
 mod failure;
 mod fleet;
+mod saving;
 
 use std::sync::Arc;
 
 use control::RevisionObservation;
 use gateway::{Gateway, RevisionKey};
-use sandbox::Sandbox;
+use sandbox::{Memory, Sandbox};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,8 @@ use crate::instances::Instances;
 use crate::logs::Logs;
 use crate::workload::Workload;
 
+pub(crate) use saving::Asker;
+
 /// What every revision's actor works with.
 #[derive(Clone)]
 pub(crate) struct Hands {
@@ -35,6 +38,10 @@ pub(crate) struct Hands {
     pub(crate) instances: Instances,
     pub(crate) logs: Logs,
     pub(crate) doorbells: Doorbells,
+    /// The number of answered requests after which a revision is saved; 0 for never.
+    pub(crate) snapshot_after: u64,
+    /// How memory arrives where the revision does not say.
+    pub(crate) memory: Memory,
     /// Told when the observation of a revision changed.
     pub(crate) changed: mpsc::UnboundedSender<RevisionKey>,
 }
@@ -46,6 +53,8 @@ pub(crate) enum Command {
     Demand,
     /// Whether any route sends traffic here.
     Routed(bool),
+    /// Take a snapshot now, and tell how it went.
+    Save(Asker),
     /// The revision is no more: leave nothing of it.
     Deleted,
 }

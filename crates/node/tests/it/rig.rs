@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use image::{BuildSpec, Source, Store};
-use node::{Config, Node};
+use node::{Config, Memory, Node, SnapshotConfig};
 use sys::netns::NetNs;
 use tempfile::TempDir;
 use vmm::Accel;
@@ -61,6 +61,12 @@ impl Rig {
             accel: Accel::Tcg,
             // The program that passes for QEMU may be where only root gets to.
             hypervisor_users: None,
+            snapshots: SnapshotConfig {
+                after: 0,
+                memory: Memory::Auto,
+                space: 1 << 30,
+                spare_hypervisors: 0,
+            },
         })
         .await
         .expect("a node, which needs root");

@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use sys::netns::NetNs;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::saving::{Answer, SaveError};
 use crate::logs::Log;
 use crate::network;
+use crate::snapshots::Snapshot;
 use crate::state::State;
 
 /// How long one part of a start took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Phase {
-    /// `network`, `hypervisor`, `boot`, `agent` or `function`, in this order.
+    /// Of a boot: `network`, `hypervisor`, `boot`, `agent` and `function`, in this order. Of a restore: `pool`, `bind`, `load`,
+    /// `resume` and `agent`.
     pub name: &'static str,
     /// How long it took.
     pub duration: Duration,
@@ -26,6 +29,17 @@ pub struct Phase {
 #[derive(Clone, Debug)]
 pub struct Handle(pub(crate) Arc<Shared>);
 
+/// What the owner of an instance is asked to do.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Stop, with this grace for the function.
+    Stop(Duration),
+    /// Take a snapshot.
+    Save(Answer),
+    /// The first request has been answered.
+    Served,
+}
+
 /// What the owner and the handles share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -33,12 +47,13 @@ pub(crate) struct Shared {
     pub(crate) port: u16,
     pub(crate) log: Log,
     pub(crate) state: watch::Sender<State>,
-    /// The grace of each stop that was asked for.
-    pub(crate) stops: mpsc::UnboundedSender<Duration>,
+    pub(crate) orders: mpsc::UnboundedSender<Order>,
     /// There while sockets can be made in it; guests are reached without any other lock.
     pub(crate) namespace: Mutex<Option<Arc<NetNs>>>,
     pub(crate) phases: Mutex<Vec<Phase>>,
     pub(crate) pid: OnceLock<u32>,
+    /// What it is restored from.
+    pub(crate) snapshot: Option<Arc<Snapshot>>,
     /// Cancelled when everything the instance owned is gone.
     pub(crate) released: CancellationToken,
 }
@@ -119,7 +134,31 @@ impl Handle {
     /// Asking again can only shorten the grace. Returns at once; see [`Handle::stopped`].
     pub fn stop(&self, grace: Duration) {
         // Nobody listens any more when the instance has ended, which is what is wanted.
-        let _ = self.0.stops.send(grace);
+        let _ = self.0.orders.send(Order::Stop(grace));
+    }
+
+    /// Takes a snapshot of the instance, which must be ready and without a request; it does not answer until its state is
+    /// [`State::Ready`] again, which is a moment before this returns.
+    pub async fn save(&self) -> Result<Arc<Snapshot>, SaveError> {
+        let (answer, answered) = oneshot::channel();
+        if self.0.orders.send(Order::Save(answer)).is_err() {
+            return Err(SaveError::NotReady);
+        }
+        answered.await.unwrap_or_else(|_| {
+            let what = "the instance ended while it was saved";
+            Err(SaveError::Failed(what.into()))
+        })
+    }
+
+    /// Tells that the instance has answered its first request: if the pages that this took are being recorded, they are now
+    /// written down.
+    pub fn served(&self) {
+        let _ = self.0.orders.send(Order::Served);
+    }
+
+    /// What it was restored from.
+    pub fn snapshot(&self) -> Option<&Arc<Snapshot>> {
+        self.0.snapshot.as_ref()
     }
 
     /// Waits until the instance has ended, by whatever cause, and everything it owned is gone.

@@ -55,6 +55,13 @@ pub(super) fn failure(reason: Reason, about: &Circumstances<'_>) -> Failure {
             about.memory_mib
         ),
         Reason::HypervisorDied => format!("{hypervisor} ended unexpectedly: {detail}"),
+        Reason::MemoryLost => format!("the guest's memory could no longer be served: {detail}"),
+        Reason::RestoreFailed => format!(
+            "the instance could not be restored from its snapshot, which is not used again: {detail}"
+        ),
+        Reason::SaveFailed => {
+            format!("the instance did not come back after its snapshot was taken: {detail}")
+        }
     };
 
     match reason {
@@ -62,7 +69,12 @@ pub(super) fn failure(reason: Reason, about: &Circumstances<'_>) -> Failure {
         | Reason::NeverListened
         | Reason::Exited(_)
         | Reason::OutOfMemory => quote(&mut message, "it printed last", &about.log),
-        Reason::BootTimedOut | Reason::AgentProtocol | Reason::HypervisorDied => {
+        Reason::BootTimedOut
+        | Reason::AgentProtocol
+        | Reason::HypervisorDied
+        | Reason::MemoryLost
+        | Reason::RestoreFailed
+        | Reason::SaveFailed => {
             quote(
                 &mut message,
                 "the guest's console ends with",

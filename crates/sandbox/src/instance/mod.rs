@@ -3,13 +3,16 @@
 mod folder;
 mod handle;
 mod message;
+mod restoring;
+mod saving;
 mod steps;
 mod task;
 
 pub use folder::Record;
-pub(crate) use folder::usable;
+pub(crate) use folder::{Folder, usable};
 pub(crate) use handle::Shared;
 pub use handle::{Handle, Phase};
+pub use saving::SaveError;
 pub(crate) use task::{Environment, Task};
 
 /// How many of the last lines a failure's message quotes.

@@ -1,7 +1,6 @@
 //! The effects: one future per step of an instance's life. None of them touches the instance; each gets what it
 //! needs and hands back what it made.
 
-use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -17,35 +16,46 @@ use vmm::agent::{self, Commands, Events, Listener, Session};
 use vmm::{Machine, MachineConfig};
 
 use super::TAIL;
-use super::folder::{Folder, Record};
+use super::folder::Record;
 use super::task::Environment;
-use crate::config::{Probe, Spec};
+use crate::arrival::Served;
+use crate::config::{Config, Probe, Spec};
 use crate::logs::{Progress, Writer};
-use crate::network::Network;
+use crate::place::Place;
 use crate::{blocking, chain, probe};
 
 /// The state machine never asks for a step whose means are not there yet.
-const OUT_OF_ORDER: &str = "it was asked for out of order";
+pub(super) const OUT_OF_ORDER: &str = "it was asked for out of order";
 
 /// How long a killed hypervisor may take to end.
 const END: Duration = Duration::from_secs(10);
 
 /// What a step came to. Errors are told to the user, so they are text by now.
 pub(super) enum Outcome {
-    Network(Result<Place, String>),
+    Place(Result<Box<Taken>, String>),
     Hypervisor(Result<Machine, String>),
     Agent(Result<Session, AgentError>),
     Function(Result<(Commands, Events), AgentError>),
     Ready,
+    Restored(Result<Restored, String>),
+    Clone(Result<(Commands, Events), AgentError>),
+    Quiescing(Result<(), String>),
+    Written(Result<(Machine, TcpListener), String>),
     Asked(Result<(), String>),
     Released,
 }
 
-/// Where an instance lives.
-pub(super) struct Place {
-    pub(super) folder: Folder,
-    pub(super) network: Network,
+/// What an instance begins with.
+pub(super) struct Taken {
+    pub(super) place: Place,
     pub(super) log: Writer,
+}
+
+/// A machine that goes on where a snapshot was taken.
+pub(super) struct Restored {
+    pub(super) machine: Machine,
+    /// What serves its memory, if it is served.
+    pub(super) served: Option<Served>,
 }
 
 /// What is wrong with an agent.
@@ -71,45 +81,52 @@ impl From<&str> for AgentError {
     }
 }
 
-/// Takes a network, makes the folder, records there what will have to be cleaned up, and opens the log.
-pub(super) async fn take_network(
+/// Finds a place to live in, and opens the log. With a snapshot to restore, the place has a hypervisor that waits.
+pub(super) async fn take_place(
     environment: Arc<Environment>,
-    id: String,
-    log: PathBuf,
+    spec: Spec,
+    restored: bool,
     progress: Progress,
 ) -> Outcome {
-    Outcome::Network(
+    Outcome::Place(
         async {
-            let network = environment
-                .pool
-                .take()
-                .await
-                .map_err(|error| chain(&error))?;
-            blocking(move || {
-                let config = &environment.config;
-                let path = config.run_dir.join(&id);
-                let in_folder = |error: io::Error| {
-                    format!("cannot set up the folder {}: {error}", path.display())
-                };
-                let folder = Folder::create(&path).map_err(in_folder)?;
-                Record {
-                    namespace: network.name().to_owned(),
-                    process: None,
-                }
-                .write(folder.path())
-                .map_err(in_folder)?;
-                let log = Writer::open(&log, config.log_max_bytes, TAIL, progress)
-                    .map_err(|error| format!("cannot open the log {}: {error}", log.display()))?;
-                Ok(Place {
-                    folder,
-                    network,
-                    log,
-                })
-            })
-            .await
+            let log = open_log(&environment.config, spec.log.clone(), progress);
+            let place = find_place(&environment, &spec, restored);
+            let (place, log) = tokio::try_join!(place, log)?;
+            Ok(Box::new(Taken { place, log }))
         }
         .await,
     )
+}
+
+async fn find_place(
+    environment: &Environment,
+    spec: &Spec,
+    restored: bool,
+) -> Result<Place, String> {
+    let Environment {
+        config,
+        hypervisor,
+        networks,
+        spares,
+        ..
+    } = environment;
+    if !restored {
+        return Place::new(config, networks, &spec.id).await;
+    }
+    match spares.take(spec.shape()) {
+        Some(place) => Ok(place),
+        None => Place::with_dormant(config, &**hypervisor, networks, &spec.id, spec.shape()).await,
+    }
+}
+
+async fn open_log(config: &Config, log: PathBuf, progress: Progress) -> Result<Writer, String> {
+    let most = config.log_max_bytes;
+    blocking(move || {
+        Writer::open(&log, most, TAIL, progress)
+            .map_err(|error| format!("cannot open the log {}: {error}", log.display()))
+    })
+    .await
 }
 
 /// Starts the hypervisor, and adds its process to the record.
@@ -144,23 +161,19 @@ pub(super) async fn boot_hypervisor(
 pub(super) fn machine_config(
     environment: &Environment,
     spec: &Spec,
-    folder: PathBuf,
-    network: u64,
+    place: &Place,
     tap: OwnedFd,
 ) -> MachineConfig {
     MachineConfig {
         name: spec.id.clone(),
-        run_dir: folder,
+        run_dir: place.path().to_owned(),
         kernel: environment.kernel.clone(),
         vcpus: spec.vcpus,
         memory_mib: spec.memory_mib,
         root: spec.root.clone(),
         tap,
         accel: environment.config.accel,
-        uid_gid: environment
-            .config
-            .hypervisor_users
-            .map(|users| users.of(network)),
+        uid_gid: environment.config.user_of(place.network.number),
         extra_cmdline: String::new(),
     }
 }
@@ -221,8 +234,8 @@ pub(super) async fn ask_to_stop(
 pub(super) async fn release(
     id: String,
     machine: Option<Machine>,
-    network: Option<Network>,
-    folder: Option<Folder>,
+    served: Option<Served>,
+    place: Option<Place>,
 ) -> Outcome {
     if let Some(mut machine) = machine {
         let process = machine.process();
@@ -236,8 +249,9 @@ pub(super) async fn release(
         }
     }
     blocking(move || {
-        drop(network);
-        drop(folder);
+        // A page server goes after its guest.
+        drop(served);
+        drop(place);
     })
     .await;
     Outcome::Released

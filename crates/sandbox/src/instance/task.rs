@@ -13,24 +13,55 @@ use vmm::agent::{self, Commands, Event as Said, Events, Session};
 use vmm::kernel::Kernel;
 use vmm::{Hypervisor, Machine};
 
-use super::folder::Folder;
-use super::handle::{Phase, Shared};
-use super::message::Death;
-use super::message::{self, Circumstances};
-use super::steps::{self, AgentError, Outcome};
+use super::handle::{Order, Phase, Shared};
+use super::message::{self, Circumstances, Death};
+use super::restoring::{self, Clone};
+use super::saving::{self, Answer, SaveError};
+use super::steps::{self, AgentError, Outcome, Taken};
+use crate::arrival::{self, Served};
 use crate::chain;
 use crate::config::{Config, Spec};
 use crate::lifecycle::{Action, Drain, Event, Stage, step};
 use crate::logs::{Progress, Stream, Writer};
-use crate::network::{Network, Pool};
+use crate::network::Pool as Networks;
+use crate::place::Place;
+use crate::sandbox::discard;
+use crate::snapshots::{Origin, Snapshot, Snapshots};
+use crate::spares::Spares;
 use crate::state::{Exit, Failure, Reason, State};
+
+/// From the start of a restore until the agent has been told who it is; and the same after a save.
+const RESTORE_DEADLINE: Duration = Duration::from_secs(60);
+/// From asking the agent to hang up until the guest is written: a GiB takes a second or two.
+const SAVE_DEADLINE: Duration = Duration::from_secs(120);
 
 /// What all instances of a node share.
 pub(crate) struct Environment {
     pub(crate) config: Config,
     pub(crate) hypervisor: Arc<dyn Hypervisor>,
     pub(crate) kernel: Kernel,
-    pub(crate) pool: Pool,
+    pub(crate) networks: Networks,
+    pub(crate) spares: Spares,
+    pub(crate) snapshots: Snapshots,
+}
+
+impl Environment {
+    /// What a snapshot of an instance of `spec` is, or must be, taken of.
+    pub(crate) fn origin(&self, spec: &Spec) -> Origin {
+        Origin {
+            root: spec
+                .root
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            kernel: self.kernel.digest.clone(),
+            hypervisor: self.hypervisor.identity(),
+            cpu: crate::processor::seen_by_guests(self.config.accel),
+            vcpus: spec.vcpus,
+            memory_mib: spec.memory_mib,
+        }
+    }
 }
 
 /// One instance and everything it owns. Dropping it anywhere takes all of that down.
@@ -38,7 +69,7 @@ pub(crate) struct Task {
     environment: Arc<Environment>,
     shared: Arc<Shared>,
     spec: Spec,
-    stops: mpsc::UnboundedReceiver<Duration>,
+    orders: mpsc::UnboundedReceiver<Order>,
     /// Until it is gone, the log's readers wait for more.
     progress: Progress,
 
@@ -50,15 +81,21 @@ pub(crate) struct Task {
     /// What the part that failed said of itself.
     trouble: Option<String>,
 
+    /// What it is restored from.
+    snapshot: Option<Arc<Snapshot>>,
+    /// The snapshot that is being taken, and who waits for it.
+    save: Option<Answer>,
+
     // In the order in which they have to go.
     machine: Option<Machine>,
     ended: Option<Death>,
+    /// What serves the memory of a restored guest.
+    served: Option<Served>,
     session: Option<Session>,
     commands: Option<Arc<Mutex<Commands>>>,
     events: Option<Events>,
     log: Option<Writer>,
-    network: Option<Network>,
-    folder: Option<Folder>,
+    place: Option<Place>,
 }
 
 /// What the task waits for, as it comes.
@@ -67,11 +104,12 @@ pub(crate) struct Task {
     reason = "there is one at a time, for a moment"
 )]
 enum Happened {
-    StopAsked(Duration),
+    Ordered(Order),
     DeadlinePassed,
     StepDone(Outcome),
     Said(Result<Said, agent::Error>),
     Died(Death),
+    MemoryLost(String),
 }
 
 impl Task {
@@ -79,27 +117,30 @@ impl Task {
         environment: Arc<Environment>,
         shared: Arc<Shared>,
         spec: Spec,
-        stops: mpsc::UnboundedReceiver<Duration>,
+        orders: mpsc::UnboundedReceiver<Order>,
         progress: Progress,
+        snapshot: Option<Arc<Snapshot>>,
     ) -> Self {
         Self {
             environment,
             shared,
             spec,
-            stops,
+            orders,
             progress,
             step: None,
             deadline: None,
             phase: Instant::now(),
             trouble: None,
+            snapshot,
+            save: None,
             machine: None,
             ended: None,
+            served: None,
             session: None,
             commands: None,
             events: None,
             log: None,
-            network: None,
-            folder: None,
+            place: None,
         }
     }
 
@@ -127,32 +168,49 @@ impl Task {
         let environment = self.environment.clone();
         match action {
             Action::Nothing => {}
-            Action::TakeNetwork => {
+            Action::TakePlace => {
                 self.deadline = Instant::now().checked_add(environment.config.boot_deadline);
-                let (id, log) = (self.spec.id.clone(), self.spec.log.clone());
+                let (spec, restored) = (self.spec.clone(), self.snapshot.is_some());
                 let progress = self.progress.clone();
-                self.begin(steps::take_network(environment, id, log, progress));
+                self.begin(steps::take_place(environment, spec, restored, progress));
             }
             Action::BootHypervisor => {
-                let machine = match (&self.folder, &mut self.network) {
-                    (Some(folder), Some(network)) => network.tap.take().map(|tap| {
-                        let folder = folder.path().to_owned();
-                        let number = network.number;
-                        let machine =
-                            steps::machine_config(&environment, &self.spec, folder, number, tap);
-                        (machine, network.name().to_owned())
-                    }),
-                    _ => None,
-                };
+                let machine = self.place.as_mut().and_then(|place| {
+                    let tap = place.network.tap.take()?;
+                    let machine = steps::machine_config(&environment, &self.spec, place, tap);
+                    Some((machine, place.network.name().to_owned()))
+                });
                 self.begin(steps::boot_hypervisor(environment, machine));
             }
             Action::AwaitAgent => {
-                let listener = self
-                    .network
-                    .as_mut()
-                    .and_then(|network| network.agent.take());
                 let deadline = environment.config.boot_deadline;
+                let listener = self.listener();
                 self.begin(steps::await_agent(listener, deadline));
+            }
+            Action::Restore => {
+                self.deadline = Instant::now().checked_add(RESTORE_DEADLINE);
+                let clone = self.clone_config();
+                self.begin(restoring::restore(environment, clone));
+            }
+            Action::AwaitClone => {
+                self.deadline = Instant::now().checked_add(RESTORE_DEADLINE);
+                let process = self.spec.process.clone();
+                let listener = self.listener();
+                self.begin(restoring::await_clone(listener, process, RESTORE_DEADLINE));
+            }
+            Action::Quiesce => {
+                self.deadline = Instant::now().checked_add(SAVE_DEADLINE);
+                self.begin(saving::quiesce(self.commands.clone()));
+            }
+            Action::Write => {
+                (self.commands, self.events) = (None, None);
+                let order = self.save_order();
+                let namespace = self
+                    .place
+                    .as_ref()
+                    .map(|place| place.network.namespace.clone());
+                let machine = self.machine.take();
+                self.begin(saving::write(machine, namespace, order));
             }
             Action::StartFunction => {
                 let process = self.spec.process.clone();
@@ -162,8 +220,8 @@ impl Task {
             }
             Action::AwaitReadiness => {
                 self.deadline = Instant::now().checked_add(self.spec.ready_deadline);
-                let network = self.network.as_ref();
-                let namespace = network.map(|network| network.namespace.clone());
+                let place = self.place.as_ref();
+                let namespace = place.map(|place| place.network.namespace.clone());
                 self.begin(steps::await_readiness(namespace, self.spec.probe.clone()));
             }
             Action::AskToStop { grace } => {
@@ -180,11 +238,66 @@ impl Task {
                 self.deadline = None;
                 self.shared.set_namespace(None);
                 let machine = self.machine.take().filter(|_| self.ended.is_none());
-                let (network, folder) = (self.network.take(), self.folder.take());
+                let (served, place) = (self.served.take(), self.place.take());
                 let id = self.spec.id.clone();
-                self.begin(steps::release(id, machine, network, folder));
+                self.begin(steps::release(id, machine, served, place));
             }
         }
+    }
+
+    fn listener(&mut self) -> Option<std::net::TcpListener> {
+        self.place.as_mut()?.network.agent.take()
+    }
+
+    fn clone_config(&mut self) -> Option<Clone> {
+        let place = self.place.as_mut()?;
+        Some(Clone {
+            dormant: place.dormant.take()?,
+            snapshot: self.snapshot.clone()?,
+            root: self.spec.root.clone(),
+            memory: self.spec.snapshot.as_ref()?.memory,
+            folder: place.path().to_owned(),
+        })
+    }
+
+    fn save_order(&mut self) -> Option<saving::Order> {
+        Some(saving::Order {
+            snapshots: self.environment.snapshots.clone(),
+            key: self.spec.snapshot.as_ref()?.key.clone(),
+            origin: self.environment.origin(&self.spec),
+            spares: self.environment.spares.clone(),
+            shape: self.spec.shape(),
+            answer: self.save.take()?,
+        })
+    }
+
+    /// What an order means here and now; `None` if it changes nothing for the state machine.
+    fn obey(&mut self, order: Order) -> Option<Event> {
+        match order {
+            Order::Stop(grace) => Some(Event::StopAsked { grace }),
+            Order::Save(answer) => self.accept_save(answer),
+            Order::Served => {
+                if let Some(served) = &mut self.served {
+                    served.finish_recording();
+                }
+                None
+            }
+        }
+    }
+
+    fn accept_save(&mut self, answer: Answer) -> Option<Event> {
+        let refusal = match (&self.spec.snapshot, &self.snapshot) {
+            (None, _) => SaveError::NotForThis("was started without leave to be saved"),
+            (_, Some(_)) => SaveError::NotForThis("was itself restored from a snapshot"),
+            _ if *self.shared.state.borrow() != State::Ready => SaveError::NotReady,
+            _ => {
+                self.save = Some(answer);
+                return Some(Event::SaveAsked);
+            }
+        };
+        // Whoever asked may have gone.
+        let _ = answer.send(Err(refusal));
+        None
     }
 
     fn begin(&mut self, step: impl Future<Output = Outcome> + Send + 'static) {
@@ -198,14 +311,15 @@ impl Task {
                 // A flood of output must keep neither a stop nor a deadline waiting. A death comes last: everything
                 // the agent said before is there by then, and may explain it.
                 biased;
-                Some(grace) = self.stops.recv() => Happened::StopAsked(grace),
+                Some(order) = self.orders.recv() => Happened::Ordered(order),
                 () = at(self.deadline) => Happened::DeadlinePassed,
                 outcome = present(&mut self.step) => Happened::StepDone(outcome),
                 said = hear(&mut self.events) => Happened::Said(said),
+                error = arrival::lost(self.served.as_ref()) => Happened::MemoryLost(error),
                 death = death(&mut self.machine), if self.ended.is_none() => Happened::Died(death),
             };
             let event = match happened {
-                Happened::StopAsked(grace) => Some(Event::StopAsked { grace }),
+                Happened::Ordered(order) => self.obey(order),
                 Happened::DeadlinePassed => {
                     self.deadline = None;
                     Some(Event::DeadlinePassed)
@@ -215,6 +329,10 @@ impl Task {
                     self.keep(outcome)
                 }
                 Happened::Said(said) => self.listen(said),
+                Happened::MemoryLost(error) => {
+                    self.trouble = Some(error);
+                    Some(Event::MemoryLost)
+                }
                 Happened::Died(death) => {
                     self.ended = Some(death);
                     Some(Event::HypervisorDied)
@@ -229,14 +347,48 @@ impl Task {
     /// Keeps what a step made, and says what it means.
     fn keep(&mut self, outcome: Outcome) -> Option<Event> {
         let event = match outcome {
-            Outcome::Network(Ok(place)) => {
-                self.shared
-                    .set_namespace(Some(place.network.namespace.clone()));
-                self.network = Some(place.network);
-                self.folder = Some(place.folder);
-                self.log = Some(place.log);
-                self.end_phase("network");
-                Event::NetworkTaken
+            Outcome::Place(Ok(taken)) => {
+                let namespace = taken.place.network.namespace.clone();
+                self.shared.set_namespace(Some(namespace));
+                let Taken { place, log } = *taken;
+                (self.place, self.log) = (Some(place), Some(log));
+                self.end_phase(if self.snapshot.is_some() {
+                    "pool"
+                } else {
+                    "network"
+                });
+                Event::PlaceTaken {
+                    snapshot: self.snapshot.is_some(),
+                }
+            }
+            Outcome::Restored(Ok(restored)) => {
+                let _ = self.shared.pid.set(restored.machine.process().pid);
+                for (name, duration) in restored.machine.phases() {
+                    self.shared.add_phase(Phase {
+                        name,
+                        duration: *duration,
+                    });
+                }
+                self.phase = Instant::now();
+                self.machine = Some(restored.machine);
+                self.served = restored.served;
+                Event::HypervisorUp
+            }
+            Outcome::Clone(Ok((commands, events))) => {
+                self.deadline = None;
+                self.commands = Some(Arc::new(Mutex::new(commands)));
+                self.events = Some(events);
+                if *self.shared.state.borrow() == State::Starting {
+                    self.end_phase("agent");
+                }
+                Event::CloneResumed
+            }
+            Outcome::Written(Ok((machine, agent))) => {
+                self.machine = Some(machine);
+                if let Some(place) = &mut self.place {
+                    place.network.agent = Some(agent);
+                }
+                Event::Written
             }
             Outcome::Hypervisor(Ok(machine)) => {
                 // Set once: an instance has one hypervisor.
@@ -261,19 +413,26 @@ impl Task {
                 self.end_phase("function");
                 Event::FunctionReady
             }
-            Outcome::Asked(Ok(())) => return None,
+            // The agent's answer comes with the events.
+            Outcome::Asked(Ok(())) | Outcome::Quiescing(Ok(())) => return None,
             Outcome::Released => Event::Released,
-            Outcome::Network(Err(trouble)) | Outcome::Hypervisor(Err(trouble)) => {
+            Outcome::Place(Err(trouble))
+            | Outcome::Hypervisor(Err(trouble))
+            | Outcome::Restored(Err(trouble))
+            | Outcome::Quiescing(Err(trouble))
+            | Outcome::Written(Err(trouble)) => {
                 self.trouble = Some(trouble);
                 Event::StepFailed
             }
             Outcome::Agent(Err(AgentError::Refused(trouble)))
-            | Outcome::Function(Err(AgentError::Refused(trouble))) => {
+            | Outcome::Function(Err(AgentError::Refused(trouble)))
+            | Outcome::Clone(Err(AgentError::Refused(trouble))) => {
                 self.trouble = Some(trouble);
                 Event::AgentFailed
             }
             Outcome::Agent(Err(AgentError::Lost(trouble)))
             | Outcome::Function(Err(AgentError::Lost(trouble)))
+            | Outcome::Clone(Err(AgentError::Lost(trouble)))
             | Outcome::Asked(Err(trouble)) => {
                 self.trouble = Some(trouble);
                 Event::AgentLost
@@ -287,6 +446,10 @@ impl Task {
         let (stream, bytes) = match said {
             Ok(Said::Stdout(bytes)) => (Stream::Stdout, bytes),
             Ok(Said::Stderr(bytes)) => (Stream::Stderr, bytes),
+            Ok(Said::Quiesced) => {
+                self.events = None;
+                return Some(Event::Quiesced);
+            }
             last => {
                 self.events = None;
                 if let Some(log) = &mut self.log {
@@ -338,10 +501,12 @@ impl Task {
         let news = match stage {
             Stage::Pending => State::Pending,
             Stage::Starting(_) => State::Starting,
+            Stage::Ready if *self.shared.state.borrow() == State::Saving => State::Ready,
             Stage::Ready => {
                 info!(instance, phases = ?self.shared.phases(), "ready");
                 State::Ready
             }
+            Stage::Saving(_) => State::Saving,
             Stage::Draining(_) => State::Draining,
             Stage::Stopped => {
                 info!(instance, "stopped");
@@ -355,6 +520,10 @@ impl Task {
                     error = failure.message,
                     "failed"
                 );
+                if let (Reason::RestoreFailed, Some(snapshot)) = (reason, &self.snapshot) {
+                    warn!(snapshot = snapshot.manifest().id, "it is not used again");
+                    discard(self.environment.snapshots.clone(), snapshot);
+                }
                 State::Failed(failure)
             }
         };

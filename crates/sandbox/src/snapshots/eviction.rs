@@ -15,9 +15,7 @@ pub(super) struct Held {
 /// time. `newest`, which was just made, stays even if it is too large alone.
 pub(super) fn plan(mut held: Vec<Held>, newest: &str, space: u64) -> Vec<String> {
     let mut total: u64 = held.iter().map(|it| it.bytes).sum();
-    held.sort_by(|left, right| {
-        (left.last_used, &left.id).cmp(&(right.last_used, &right.id))
-    });
+    held.sort_by(|left, right| (left.last_used, &left.id).cmp(&(right.last_used, &right.id)));
     let mut evicted = Vec::new();
     for snapshot in held.into_iter().filter(|it| it.id != newest) {
         if total <= space {

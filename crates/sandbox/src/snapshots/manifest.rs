@@ -1,5 +1,6 @@
 //! The manifest: the last file of a snapshot to be written, and the first to be read.
 
+use std::fmt::Write;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
@@ -62,8 +63,11 @@ impl Part {
         let sha256 = digest
             .finalize()
             .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+            .fold(String::new(), |mut text, byte| {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "{byte:02x}");
+                text
+            });
         Ok(Self { bytes, sha256 })
     }
 }

@@ -14,6 +14,7 @@ mod fit;
 mod manifest;
 mod snapshot;
 mod store;
+mod working_set;
 
 pub use draft::Draft;
 pub use fit::{Misfit, Origin};

@@ -5,13 +5,18 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jiff::Timestamp;
+use memory::working_set::{Binding, Header};
+use memory::{MemoryFile, Stats};
+use sha2::{Digest as _, Sha256};
 
 use super::fit::Misfit;
 use super::manifest::{FORMAT, Manifest, Part};
+use super::working_set::WorkingSet;
 use super::{MANIFEST, MEMORY, STATE, WORKING_SET};
+use crate::chain;
 
 /// What is wrong with the files of a snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +74,8 @@ pub struct Snapshot {
     on_disk: AtomicU64,
     last_used: Mutex<Timestamp>,
     restores: AtomicU64,
+    memory_file: OnceLock<Arc<MemoryFile>>,
+    working_set: WorkingSet,
 }
 
 impl Snapshot {
@@ -85,6 +92,62 @@ impl Snapshot {
     /// The guest's memory.
     pub fn memory(&self) -> PathBuf {
         self.folder.join(MEMORY)
+    }
+
+    /// The guest's memory, opened and mapped once for all clones.
+    pub(crate) fn memory_file(&self) -> Result<Arc<MemoryFile>, String> {
+        if let Some(file) = self.memory_file.get() {
+            return Ok(file.clone());
+        }
+        let file = MemoryFile::open(&self.memory()).map_err(|error| chain(&error))?;
+        Ok(self.memory_file.get_or_init(|| Arc::new(file)).clone())
+    }
+
+    /// What binds a working set to this snapshot and no other.
+    pub(crate) fn binding(&self) -> Binding {
+        let Manifest { id, memory, .. } = &self.manifest;
+        Binding(Sha256::digest(format!("{id} {}", memory.sha256)).into())
+    }
+
+    /// The working set, if one was recorded.
+    pub fn working_set_header(&self) -> Option<Arc<Header>> {
+        self.working_set
+            .header(&self.working_set(), &self.binding())
+    }
+
+    /// Guests that were given the working set in bulk, pages that it brought them, and pages that they needed beyond it; since it
+    /// was recorded, or the node started.
+    pub fn working_set_uses(&self) -> (u64, u64, u64) {
+        let WorkingSet {
+            uses, hits, misses, ..
+        } = &self.working_set;
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (load(uses), load(hits), load(misses))
+    }
+
+    pub(crate) fn begin_recording(&self) -> bool {
+        self.working_set.begin_recording()
+    }
+
+    pub(crate) fn end_recording(&self) {
+        self.working_set.end_recording();
+    }
+
+    /// A working set was written.
+    pub(crate) fn recorded(&self) {
+        self.working_set.renew();
+        self.measure();
+    }
+
+    pub(crate) fn forget_working_set(&self) {
+        self.working_set.forget(&self.working_set());
+    }
+
+    /// Counts what a guest was served.
+    pub(crate) fn served(&self, stats: &Stats) {
+        if self.working_set.count(stats) {
+            self.forget_working_set();
+        }
     }
 
     /// Where its working set is, or will be.
@@ -120,14 +183,16 @@ impl Snapshot {
     }
 
     /// Measures again what it takes on disk, after its working set was written.
-    pub fn measure(&self) {
-        self.on_disk
-            .store(blocks(&self.folder), Ordering::Relaxed);
+    fn measure(&self) {
+        self.on_disk.store(blocks(&self.folder), Ordering::Relaxed);
     }
 
     /// Reads all of it and compares. Blocks for as long as that takes.
     pub fn verify(&self) -> Result<(), Damage> {
-        for (file, part) in [(STATE, &self.manifest.state), (MEMORY, &self.manifest.memory)] {
+        for (file, part) in [
+            (STATE, &self.manifest.state),
+            (MEMORY, &self.manifest.memory),
+        ] {
             let found = Part::of(&self.folder.join(file))
                 .map_err(|source| Damage::File { file, source })?;
             if found.bytes != part.bytes {
@@ -170,6 +235,8 @@ impl Snapshot {
         Ok(Self {
             last_used: Mutex::new(manifest.created),
             restores: AtomicU64::new(0),
+            memory_file: OnceLock::new(),
+            working_set: WorkingSet::default(),
             on_disk: AtomicU64::new(blocks(folder)),
             folder: folder.to_owned(),
             manifest,

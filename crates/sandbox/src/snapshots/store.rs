@@ -53,7 +53,9 @@ pub enum Error {
         id: String,
     },
     /// A key that cannot name a folder.
-    #[error("{key:?} cannot be the key of a snapshot: letters, digits, dots, dashes and underscores can")]
+    #[error(
+        "{key:?} cannot be the key of a snapshot: letters, digits, dots, dashes and underscores can"
+    )]
     Key {
         /// The key.
         key: String,
@@ -230,7 +232,10 @@ impl Snapshots {
             })
             .collect();
         for id in eviction::plan(held, newest, self.0.space) {
-            info!(snapshot = id, "evicted: snapshots take more room than they may");
+            info!(
+                snapshot = id,
+                "evicted: snapshots take more room than they may"
+            );
             self.remove_logged(&id);
         }
     }

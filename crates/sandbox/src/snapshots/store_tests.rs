@@ -21,7 +21,9 @@ fn draft(snapshots: &Snapshots, key: &str) -> Draft {
 }
 
 fn take(snapshots: &Snapshots, key: &str, at: Timestamp) -> Arc<Snapshot> {
-    snapshots.commit(draft(snapshots, key), origin(), at).unwrap()
+    snapshots
+        .commit(draft(snapshots, key), origin(), at)
+        .unwrap()
 }
 
 fn later(seconds: i64) -> Timestamp {
@@ -102,9 +104,12 @@ fn damage_is_named() {
         ("its manifest cannot be read", |it| {
             fs::remove_file(it.folder.join(MANIFEST)).unwrap();
         }),
-        ("its file \"memory\" has 100 bytes and should have 8192", |it| {
-            fs::write(it.memory(), vec![7; 100]).unwrap();
-        }),
+        (
+            "its file \"memory\" has 100 bytes and should have 8192",
+            |it| {
+                fs::write(it.memory(), vec![7; 100]).unwrap();
+            },
+        ),
         ("its file \"state\" cannot be read", |it| {
             fs::remove_file(it.state()).unwrap();
         }),

@@ -85,6 +85,9 @@ pub(crate) fn config(folder: &Path) -> Config {
         run_dir: folder.join("run"),
         node_id: format!("test-{}-{number}", std::process::id()),
         net_pool_size: 0,
+        spare_hypervisors: 0,
+        snapshot_space: 1 << 30,
+        snapshot_dir: folder.join("snapshots"),
         accel: Accel::Tcg,
         log_max_bytes: 1 << 20,
         boot_deadline: LONG,
@@ -108,6 +111,7 @@ pub(crate) fn spec(id: &str, root: &Path, logs: &Path) -> Spec {
         port: 8080,
         probe: Probe::Tcp { port: 8080 },
         ready_deadline: LONG,
+        snapshot: None,
     }
 }
 

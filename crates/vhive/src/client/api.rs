@@ -21,6 +21,7 @@ pub(crate) enum Kind {
     Route,
     /// An instance, which the API shows as a Pod.
     Instance,
+    Snapshot,
 }
 
 impl Kind {
@@ -37,6 +38,7 @@ impl Kind {
         (Self::Revision, &["revisions", "revision", "rev"]),
         (Self::Route, &["routes", "route", "rt"]),
         (Self::Instance, &["instances", "instance", "pods", "pod"]),
+        (Self::Snapshot, &["snapshots", "snapshot", "snap"]),
     ];
 
     /// The kind that `word` names.
@@ -47,7 +49,7 @@ impl Kind {
             .find(|(_, names)| names.contains(&word.as_str()));
         found.map(|(kind, _)| *kind).ok_or_else(|| {
             Failure::usage(format!("there is no kind {word:?}"))
-                .hint("one of services, revisions, configurations, routes, instances")
+                .hint("one of services, revisions, configurations, routes, instances, snapshots")
         })
     }
 
@@ -58,6 +60,7 @@ impl Kind {
             Self::Revision => "revisions",
             Self::Route => "routes",
             Self::Instance => "pods",
+            Self::Snapshot => "snapshots",
         }
     }
 
@@ -69,12 +72,14 @@ impl Kind {
             Self::Revision => "Revision",
             Self::Route => "Route",
             Self::Instance => "Pod",
+            Self::Snapshot => "Snapshot",
         }
     }
 
     fn path(self, namespace: Option<&str>) -> String {
         let group = match self {
             Self::Instance => "/api/v1",
+            Self::Snapshot => "/apis/vhive.dev/v1",
             _ => "/apis/serving.knative.dev/v1",
         };
         match namespace {
@@ -203,6 +208,17 @@ impl Api {
                 ))
             }
         }
+    }
+
+    /// Creates an object.
+    pub(crate) async fn create(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        object: &Value,
+    ) -> Outcome<Value> {
+        let path = kind.path(Some(namespace));
+        self.request(Method::POST, &path, Some(object)).await
     }
 
     pub(crate) async fn delete(&self, kind: Kind, namespace: &str, name: &str) -> Outcome {

@@ -12,4 +12,5 @@ pub(crate) mod kernel;
 pub(crate) mod kubeconfig;
 pub(crate) mod logs;
 pub(crate) mod quickstart;
+pub(crate) mod snapshot;
 pub(crate) mod up;

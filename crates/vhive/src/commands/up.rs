@@ -18,7 +18,9 @@ use crate::host::{self, checks};
 const DRAIN: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(global: &Global, args: &Up) -> Outcome {
-    let node = start(global, &args.node, args.api).await?;
+    let mut settings = args.node.clone();
+    settings.memory = args.seed.memory().unwrap_or(settings.memory);
+    let node = start(global, &settings, args.api).await?;
     eprintln!(
         "the API listens on {}, the ingress on {}",
         node.api_url(),
@@ -27,6 +29,9 @@ pub(crate) async fn run(global: &Global, args: &Up) -> Outcome {
     eprintln!(
         "next: vhive apply -f configs/knative_workloads/helloworld.yaml && vhive invoke helloworld --explain"
     );
+    if args.seed.metrics {
+        eprintln!("what each guest was served is logged when it ends, as `served`");
+    }
     wait_for_signal().await?;
     stop(node).await
 }
@@ -64,6 +69,12 @@ pub(crate) async fn start(
         accel,
         hypervisor_users: host::users::of_hypervisors(accel),
         kernel,
+        snapshots: node::SnapshotConfig {
+            after: args.snapshot_after,
+            memory: args.memory,
+            space: args.snapshot_space << 30,
+            spare_hypervisors: args.spare_hypervisors,
+        },
     })
     .await
     .map_err(|error| {

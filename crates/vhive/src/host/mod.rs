@@ -47,7 +47,7 @@ pub(crate) fn require_root() -> Outcome {
     .hint("run it with sudo"))
 }
 
-/// Makes the data directory, private to root.
+/// Makes the data directory. What in it is nobody else's business is closed where it is made.
 pub(crate) fn make_data_dir(path: &Path) -> Outcome {
     std::fs::create_dir_all(path).map_err(|error| {
         Failure::new(

@@ -63,11 +63,21 @@ pub(crate) fn rows(
         ],
         Kind::Route => &["NAME", "URL", "READY", "REASON"],
         Kind::Instance => &["NAME", "REVISION", "STATUS", "AGE"],
+        Kind::Snapshot => &[
+            "NAME",
+            "REVISION",
+            "MEMORY",
+            "ON DISK",
+            "WORKING SET",
+            "RESTORES",
+            "AGE",
+        ],
     });
-    if wide && kind != Kind::Instance {
-        header.push("MESSAGE");
-    } else if wide {
-        header.extend(["PID", "MESSAGE"]);
+    match kind {
+        _ if !wide => {}
+        Kind::Instance => header.extend(["PID", "MESSAGE"]),
+        Kind::Snapshot => header.extend(["HYPERVISOR", "ROOT"]),
+        _ => header.push("MESSAGE"),
     }
     let rows = items.iter().map(|item| {
         let mut row = if namespaces {
@@ -77,13 +87,16 @@ pub(crate) fn rows(
         };
         row.push(text(item, "/metadata/name"));
         row.extend(cells(kind, item));
-        if wide {
-            if kind == Kind::Instance {
-                row.push(text(item, "/metadata/annotations/vhive.dev~1pid"));
-                row.push(text(item, "/status/message"));
-            } else {
-                row.push(condition(item, "Ready", "message"));
+        match kind {
+            _ if !wide => {}
+            Kind::Instance => row.extend([
+                text(item, "/metadata/annotations/vhive.dev~1pid"),
+                text(item, "/status/message"),
+            ]),
+            Kind::Snapshot => {
+                row.extend([text(item, "/status/hypervisor"), text(item, "/status/root")]);
             }
+            _ => row.push(condition(item, "Ready", "message")),
         }
         row
     });
@@ -118,6 +131,14 @@ fn cells(kind: Kind, item: &Value) -> Vec<String> {
             text(item, "/status/desiredReplicas"),
         ],
         Kind::Route => vec![text(item, "/status/url"), ready(), reason()],
+        Kind::Snapshot => vec![
+            text(item, "/spec/revision"),
+            bytes(item, "/status/memoryBytes"),
+            bytes(item, "/status/onDiskBytes"),
+            bytes(item, "/status/workingSet/bytes"),
+            text(item, "/status/restores"),
+            age(&text(item, "/metadata/creationTimestamp")),
+        ],
         Kind::Instance => vec![
             text(item, "/metadata/labels/serving.knative.dev~1revision"),
             match text(item, "/status/reason") {
@@ -127,6 +148,12 @@ fn cells(kind: Kind, item: &Value) -> Vec<String> {
             age(&text(item, "/metadata/creationTimestamp")),
         ],
     }
+}
+
+/// A size at a JSON pointer; `-` if there is none.
+fn bytes(item: &Value, pointer: &str) -> String {
+    let bytes = item.pointer(pointer).and_then(Value::as_u64);
+    bytes.map_or_else(|| "-".to_owned(), super::size)
 }
 
 /// Time since an RFC 3339 timestamp, in its largest unit: `12s`, `3m`, `5h`, `2d`.

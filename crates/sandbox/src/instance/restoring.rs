@@ -1,0 +1,111 @@
+//! The effects of the short way up: a hypervisor that waits becomes a clone, and its agent is told who it is.
+
+use std::fs::File;
+use std::net::{SocketAddrV4, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sys::netns::NetNs;
+use vmm::agent::Listener;
+use vmm::agent::protocol::{self, Process, Resume};
+use vmm::{Dormant, RestoreConfig};
+
+use super::steps::{AgentError, OUT_OF_ORDER, Outcome, Restored};
+use super::task::Environment;
+use crate::arrival::{self, Arrival, Served};
+use crate::config::Memory;
+use crate::snapshots::Snapshot;
+use crate::{blocking, chain};
+
+/// Bytes of entropy that a guest is given: what its kernel takes to seed itself.
+const ENTROPY: usize = 32;
+
+/// What a clone is made of.
+pub(super) struct Clone {
+    pub(super) dormant: Dormant,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) root: PathBuf,
+    pub(super) memory: Memory,
+    /// The instance's folder.
+    pub(super) folder: PathBuf,
+}
+
+/// Lets the hypervisor load the snapshot and the guest go on.
+pub(super) async fn restore(environment: Arc<Environment>, clone: Option<Clone>) -> Outcome {
+    Outcome::Restored(
+        async {
+            let Clone {
+                dormant,
+                snapshot,
+                root,
+                memory,
+                folder,
+            } = clone.ok_or(OUT_OF_ORDER)?;
+            snapshot.used(jiff::Timestamp::now());
+            let (state, arrival) = blocking(move || {
+                let path = snapshot.state();
+                let state = File::open(&path)
+                    .map_err(|error| format!("cannot open {}: {error}", path.display()))?;
+                let arrival = arrival::arrange(&snapshot, memory, &folder)?;
+                Ok::<_, String>((state, arrival))
+            })
+            .await?;
+            let Arrival { backing, served } = arrival;
+            let config = RestoreConfig {
+                root,
+                state,
+                memory: backing,
+                before_resume: served.as_ref().and_then(Served::gate),
+            };
+            let machine = tokio::select! {
+                restored = environment.hypervisor.restore(dormant, config) => {
+                    restored.map_err(|error| chain(&error))?
+                }
+                // A hypervisor that loads its state touches memory, and would wait for ever.
+                error = arrival::lost(served.as_ref()) => return Err(error),
+            };
+            Ok(Restored { machine, served })
+        }
+        .await,
+    )
+}
+
+/// Waits for the agent of a guest that comes back, and tells it the time and who it is.
+///
+/// The listener of a place is there before its guest is; after a guest was saved it is made anew.
+pub(super) async fn await_clone(
+    listener: Option<TcpListener>,
+    process: Process,
+    within: Duration,
+) -> Outcome {
+    Outcome::Clone(
+        async {
+            let listener = Listener::new(listener.ok_or(OUT_OF_ORDER)?)?;
+            let mut session = listener.accept_resumed(within).await?;
+            let resume = Resume {
+                time_unix_us: jiff::Timestamp::now().as_microsecond().unsigned_abs(),
+                entropy: entropy()?,
+                hostname: process.hostname,
+                files: process.files,
+            };
+            session.resume(resume, within).await?;
+            Ok(session.split())
+        }
+        .await,
+    )
+}
+
+/// Random bytes for one guest alone.
+fn entropy() -> Result<Vec<u8>, AgentError> {
+    let mut bytes = vec![0; ENTROPY];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| AgentError::Lost(format!("there are no random bytes for it: {error}")))?;
+    Ok(bytes)
+}
+
+/// The agent's listener in the namespace, for the agent to come back to.
+pub(super) fn listen(namespace: &NetNs) -> Result<TcpListener, String> {
+    let address = SocketAddrV4::new(protocol::HOST, protocol::HOST_PORT);
+    namespace.tcp_listen(address).map_err(|error| chain(&error))
+}

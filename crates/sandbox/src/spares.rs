@@ -1,0 +1,178 @@
+//! Dormant hypervisors made ahead: a clone begins with one that waits already, and only has to be told which snapshot it is.
+//!
+//! They are made for the shapes of machine that were asked for lately. One that is taken is replaced in the background.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+use vmm::Hypervisor;
+
+use crate::config::{Config, Shape};
+use crate::network::Pool as Networks;
+use crate::place::Place;
+
+/// How long the refill waits after a failure.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long spares are kept for a shape that nobody asks for. A dormant hypervisor takes tens of MiB.
+const KEPT: Duration = Duration::from_secs(600);
+
+/// The spare hypervisors of a node. Cloning shares them.
+#[derive(Clone)]
+pub(crate) struct Spares(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    hypervisor: Arc<dyn Hypervisor>,
+    networks: Networks,
+    next: AtomicU64,
+    shapes: Mutex<HashMap<Shape, Shelf>>,
+    changed: Notify,
+    closed: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// The spares of one shape.
+struct Shelf {
+    spares: VecDeque<Place>,
+    last_asked: Instant,
+}
+
+impl Spares {
+    /// Keeps `config.spare_hypervisors` of each shape that is asked for, until it is closed.
+    pub(crate) fn new(config: Config, hypervisor: Arc<dyn Hypervisor>, networks: Networks) -> Self {
+        let spares = Self(Arc::new(Inner {
+            config,
+            hypervisor,
+            networks,
+            next: AtomicU64::new(0),
+            shapes: Mutex::default(),
+            changed: Notify::new(),
+            closed: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }));
+        if spares.0.config.spare_hypervisors > 0 {
+            spares.0.tasks.spawn(spares.clone().refill());
+        }
+        spares
+    }
+
+    /// Has spares of this shape made: it will be asked for.
+    pub(crate) fn expect(&self, shape: Shape) {
+        let now = Instant::now();
+        self.shapes()
+            .entry(shape)
+            .and_modify(|shelf| shelf.last_asked = now)
+            .or_insert_with(|| Shelf {
+                spares: VecDeque::new(),
+                last_asked: now,
+            });
+        self.0.changed.notify_waiters();
+    }
+
+    /// A spare of this shape, if one is ready.
+    pub(crate) fn take(&self, shape: Shape) -> Option<Place> {
+        self.expect(shape);
+        loop {
+            let place = self.shapes().get_mut(&shape)?.spares.pop_front()?;
+            // It may have been killed while it waited.
+            if place.is_alive() {
+                return Some(place);
+            }
+            self.0.tasks.spawn_blocking(move || drop(place));
+        }
+    }
+
+    /// Waits until there are enough spares of every shape that is expected.
+    pub(crate) async fn filled(&self) {
+        loop {
+            let changed = self.0.changed.notified();
+            if self.0.closed.is_cancelled() || self.wanting().is_none() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Ends the spares and makes no more. Returns when none is left.
+    pub(crate) async fn close(&self) {
+        self.0.closed.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+        let shelves = std::mem::take(&mut *self.shapes());
+        crate::blocking(move || drop(shelves)).await;
+    }
+
+    async fn refill(self) {
+        loop {
+            let changed = self.0.changed.notified();
+            let Some(shape) = self.wanting() else {
+                tokio::select! {
+                    () = changed => {}
+                    () = tokio::time::sleep(KEPT) => self.forget_unasked().await,
+                    () = self.0.closed.cancelled() => return,
+                }
+                continue;
+            };
+            let number = self.0.next.fetch_add(1, Ordering::Relaxed);
+            let (inner, name) = (&self.0, format!("spare-{number}"));
+            let made = Place::with_dormant(
+                &inner.config,
+                &*inner.hypervisor,
+                &inner.networks,
+                &name,
+                shape,
+            );
+            let made = tokio::select! {
+                made = made => made,
+                () = self.0.closed.cancelled() => return,
+            };
+            match made {
+                Ok(place) => {
+                    if let Some(shelf) = self.shapes().get_mut(&shape) {
+                        shelf.spares.push_back(place);
+                    }
+                    self.0.changed.notify_waiters();
+                }
+                Err(error) => {
+                    warn!(error, "cannot make a spare hypervisor; trying again");
+                    tokio::select! {
+                        () = tokio::time::sleep(RETRY) => {}
+                        () = self.0.closed.cancelled() => return,
+                    }
+                }
+            }
+        }
+    }
+
+    /// A shape of which there are too few.
+    fn wanting(&self) -> Option<Shape> {
+        let size = self.0.config.spare_hypervisors;
+        let shapes = self.shapes();
+        let fewest = shapes.iter().min_by_key(|(_, shelf)| shelf.spares.len());
+        fewest
+            .filter(|(_, shelf)| shelf.spares.len() < size)
+            .map(|(shape, _)| *shape)
+    }
+
+    /// Ends the spares of shapes that nobody has asked for.
+    async fn forget_unasked(&self) {
+        let now = Instant::now();
+        let old: Vec<Shelf> = self
+            .shapes()
+            .extract_if(|_, shelf| now - shelf.last_asked >= KEPT)
+            .map(|(_, shelf)| shelf)
+            .collect();
+        crate::blocking(move || drop(old)).await;
+    }
+
+    fn shapes(&self) -> MutexGuard<'_, HashMap<Shape, Shelf>> {
+        self.0.shapes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
