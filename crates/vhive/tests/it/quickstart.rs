@@ -31,6 +31,16 @@ fn quickstart_answers_cold_and_warm_twice_and_leaves_nothing_running() {
             );
         }
         assert!(text.contains("Warm, 20 requests: p50"), "{round}: {text}");
+        assert!(
+            text.contains("Cold start from its snapshot"),
+            "{round}: {text}"
+        );
+        for phase in ["pool", "bind", "load", "resume"] {
+            assert!(
+                text.lines().any(|line| line.starts_with(phase)),
+                "{round}: no {phase} in {text}"
+            );
+        }
         assert_eq!(machine.leftovers(), Vec::<String>::new(), "{round}");
     }
 }
