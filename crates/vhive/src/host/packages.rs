@@ -38,6 +38,7 @@ async fn apt_get(arguments: &[&str]) -> Outcome {
     let line = format!("apt-get {}", arguments.join(" "));
     let output = Command::new("apt-get")
         .args(arguments)
+        .env("LC_ALL", "C")
         .env("DEBIAN_FRONTEND", "noninteractive")
         .stdin(Stdio::null())
         .output()

@@ -108,6 +108,8 @@ fn run(command: &mut Command) -> Result<String, Error> {
         stderr,
     };
     let output = command
+        // What is said is read by us, not by the user in the user's language.
+        .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .output()
         .map_err(|error| failed(error.to_string()))?;

@@ -91,6 +91,12 @@ pub(super) fn publish(store: &Path, ready: &Path, release: &str) -> Result<PathB
         fs::rename(ready, &target)
     };
     moved.map_err(Error::io("move into", &target))?;
+    // The folders, too: a machine that loses power now has the old kernel or the new.
+    for folder in [&target, &store.to_owned()] {
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(Error::io("sync", folder))?;
+    }
     Ok(target)
 }
 
@@ -112,6 +118,7 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
         .tempfile_in(folder)
         .map_err(failed())?;
     partial.write_all(content).map_err(failed())?;
+    partial.as_file().sync_all().map_err(failed())?;
     let readable = fs::Permissions::from_mode(0o644);
     partial
         .as_file()
