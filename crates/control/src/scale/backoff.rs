@@ -61,9 +61,11 @@ impl Backoff {
         self.last?.checked_add(self.pause).ok()
     }
 
-    /// When it may be tried again, if that is not now.
+    /// When it may be tried again, if that is not now. A clock that was set back makes no pause longer.
     pub fn pending(&self, now: Timestamp) -> Option<Timestamp> {
-        self.next_try().filter(|next| *next > now)
+        let left = |next: Timestamp| Duration::try_from(next.duration_since(now)).ok();
+        self.next_try()
+            .filter(|next| left(*next).is_some_and(|left| !left.is_zero() && left <= self.pause))
     }
 }
 
@@ -104,6 +106,20 @@ mod tests {
             ready: None,
             failed,
         }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_no_pause_longer() {
+        let mut backoff = Backoff::default();
+        let failed = FailedTry {
+            started: at(10_000),
+            ready_since: None,
+            proven: false,
+        };
+        backoff.failed(&failed, at(10_000));
+        assert_eq!(backoff.pending(at(10_001)), Some(at(10_002)));
+        assert_eq!(backoff.pending(at(10_002)), None);
+        assert_eq!(backoff.pending(at(6_400)), None);
     }
 
     /// The pause after each, in seconds.

@@ -201,7 +201,9 @@ fn after_the_window(input: &Input, present: u32, by_load: u32, quiet: Duration) 
 
 /// Time since the last request, or since an instance was last asked for, whichever is later.
 fn quiet_for(input: &Input, now: Timestamp) -> Duration {
-    let last = input.last_request.max(input.wanted_since);
+    // A clock that was set back leaves times in the future, which say nothing.
+    let past = |time: Option<Timestamp>| time.filter(|time| *time <= now);
+    let last = past(input.last_request).max(past(input.wanted_since));
     last.map_or(Duration::MAX, |last| since(last, now))
 }
 
