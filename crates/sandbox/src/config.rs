@@ -40,7 +40,8 @@ pub struct Config {
 impl Config {
     /// User and group of the hypervisor in the network of that number.
     pub(crate) fn user_of(&self, network: u64) -> Option<(u32, u32)> {
-        self.hypervisor_users.map(|users| users.of(network))
+        self.hypervisor_users
+            .map(|users| users.of(&self.node_id, network))
     }
 
     /// A short node id that follows from the run directory, so that two nodes with folders of their own on one

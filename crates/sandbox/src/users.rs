@@ -1,6 +1,8 @@
 //! Whom hypervisors run as: each a user of its own, so that a guest that breaks out of its hypervisor finds itself without
 //! rights, and without rights over other hypervisors too.
 
+use sha2::{Digest as _, Sha256};
+
 /// A range of user ids that belong to nobody else on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Users {
@@ -13,9 +15,12 @@ pub struct Users {
 }
 
 impl Users {
-    /// User and group of the hypervisor in a node's network `number`. Ids come again only after all others.
-    pub(crate) fn of(self, number: u64) -> (u32, u32) {
-        let offset = number % u64::from(self.count.max(1));
+    /// User and group of the hypervisor in a node's network `number`. Ids come again only after all others; each node begins
+    /// somewhere else, since several may share a machine.
+    pub(crate) fn of(self, node_id: &str, number: u64) -> (u32, u32) {
+        let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(node_id));
+        let begin = u64::from(u32::from_be_bytes([a, b, c, d]));
+        let offset = begin.wrapping_add(number) % u64::from(self.count.max(1));
         let user = self.first.saturating_add(offset as u32);
         (user, self.group.unwrap_or(user))
     }
@@ -23,26 +28,39 @@ impl Users {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    const USERS: Users = Users {
+        first: 1000,
+        count: 3,
+        group: None,
+    };
 
     #[test]
     fn hypervisors_of_one_node_are_different_users_until_the_range_is_used_up() {
-        let users = Users {
-            first: 1000,
-            count: 3,
-            group: None,
+        let ids: Vec<_> = (0..4).map(|number| USERS.of("node", number).0).collect();
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 3);
+        assert_eq!(ids[0], ids[3]);
+        assert!(ids.iter().all(|id| (1000..1003).contains(id)));
+    }
+
+    #[test]
+    fn nodes_begin_at_different_users() {
+        let wide = Users {
+            count: 1 << 20,
+            ..USERS
         };
-        let ids: Vec<_> = (0..4).map(|number| users.of(number).0).collect();
-        assert_eq!(ids, [1000, 1001, 1002, 1000]);
+        assert_ne!(wide.of("one", 0), wide.of("two", 0));
     }
 
     #[test]
     fn the_group_of_kvm_is_shared() {
         let users = Users {
-            first: 1000,
-            count: 3,
             group: Some(108),
+            ..USERS
         };
-        assert_eq!(users.of(1), (1001, 108));
+        assert_eq!(users.of("node", 1).1, 108);
     }
 }
