@@ -9,6 +9,7 @@
 //!                 └──────────demand────────────────────┘
 //! ```
 
+mod budget;
 mod controller;
 mod demand;
 mod images;
@@ -40,6 +41,7 @@ use vmm::{Accel, Hypervisor};
 
 pub use sandbox::{Memory, Recovered, Users};
 
+use crate::budget::Budget;
 use crate::controller::Controller;
 use crate::demand::Doorbells;
 use crate::images::Images;
@@ -242,6 +244,7 @@ impl Node {
             instances: instances.clone(),
             logs,
             doorbells: doorbells.clone(),
+            budget: Budget::of_host(),
             snapshot_after: config.snapshots.after,
             memory: config.snapshots.memory,
             changed,

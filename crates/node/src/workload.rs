@@ -168,6 +168,11 @@ impl Workload {
         }
     }
 
+    /// The memory of its guests.
+    pub(crate) fn memory_mib(&self) -> u32 {
+        self.memory_mib
+    }
+
     /// Names the snapshots of this revision, and of no other that was or will be of its name.
     pub(crate) fn snapshot_key(&self) -> String {
         crate::snapshots::key(&self.key, &self.image.holder)

@@ -76,6 +76,8 @@ pub(super) struct Actor {
     /// Requests in flight or queued, as last counted.
     busy: u32,
     wanted_since: Option<Timestamp>,
+    /// There was not memory enough for another instance.
+    starved: bool,
     demand: bool,
     routed: bool,
     ever_ready: bool,
@@ -119,6 +121,7 @@ impl Actor {
             backoff: Backoff::default(),
             refusal: None,
             wanted_since: None,
+            starved: false,
             demand: false,
             routed: true,
             desired: 0,
@@ -318,7 +321,8 @@ impl Actor {
                 ready: census.ready,
                 starting: census.starting,
                 concurrency: stats.concurrency,
-                queued: stats.queued as u32 + u32::from(self.demand),
+                // A request that waits has raised the demand, and is one request.
+                queued: (stats.queued as u32).max(u32::from(self.demand)),
                 last_request: stats
                     .last_request_at
                     .and_then(|at| Timestamp::try_from(at).ok()),
@@ -437,6 +441,13 @@ impl Actor {
                 return;
             }
         };
+        let Some(share) = self.hands.budget.take(self.workload.memory_mib()) else {
+            if !std::mem::replace(&mut self.starved, true) {
+                warn!(revision = %self.workload.key, "the machine's memory is promised to other guests; it waits for one to end");
+            }
+            return;
+        };
+        self.starved = false;
         if self.hands.instances.get(&id).is_some() {
             // Its name, and its log, are another's; the next tick finds a better one.
             return;
@@ -453,7 +464,7 @@ impl Actor {
             started_at: now,
         });
         self.wanted_since = Some(now);
-        self.fleet.add(handle, now);
+        self.fleet.add(handle, share, now);
     }
 
     fn forward_states(&self, handle: &Handle) {

@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use sandbox::{Handle, State};
 use tokio::net::TcpStream;
 
+use crate::budget::Share;
+
 /// How many instances are in which part of their life.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Census {
@@ -26,6 +28,8 @@ pub(super) struct Fleet {
 struct Member {
     handle: Handle,
     state: State,
+    /// Of the machine's memory.
+    _share: Share,
     started: Timestamp,
     ready_since: Option<Timestamp>,
     /// Taken out of service by us: no new requests, waiting for its last ones.
@@ -44,8 +48,9 @@ pub(super) struct Life {
 }
 
 impl Fleet {
-    pub(super) fn add(&mut self, handle: Handle, now: Timestamp) {
+    pub(super) fn add(&mut self, handle: Handle, share: Share, now: Timestamp) {
         let member = Member {
+            _share: share,
             state: State::Pending,
             started: now,
             ready_since: None,

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::budget::Budget;
 use crate::demand::Doorbells;
 use crate::images::Images;
 use crate::instances::Instances;
@@ -38,6 +39,7 @@ pub(crate) struct Hands {
     pub(crate) instances: Instances,
     pub(crate) logs: Logs,
     pub(crate) doorbells: Doorbells,
+    pub(crate) budget: Budget,
     /// The number of answered requests after which a revision is saved; 0 for never.
     pub(crate) snapshot_after: u64,
     /// How memory arrives where the revision does not say.
