@@ -117,6 +117,8 @@ impl Snapshots {
                     }
                 }
             }
+            // Fails as long as there is something in it.
+            let _ = fs::remove_dir(&key);
         }
         Ok(Self(Arc::new(Inner {
             directory: directory.to_owned(),

@@ -16,6 +16,7 @@ mod pyaes;
 mod quickstart;
 mod registry;
 mod site;
+mod snapshots;
 mod workloads;
 
 /// The sample function as a container.

@@ -12,6 +12,14 @@ printf 'Content-Type: text/plain\\r\\n\\r\\nfarewell'
 echo now >/tmp/end
 ";
 
+/// Tells a clone from the others: what only the kernel knows, the time, the name.
+const WHO: &str = "#!/bin/busybox sh
+printf 'Content-Type: text/plain\\r\\n\\r\\n'
+echo random $(busybox head -c 32 /dev/urandom | busybox sha256sum)
+echo time $(busybox date +%s)
+echo name $(busybox hostname)
+";
+
 /// The host's static shell of many tools.
 pub(crate) fn busybox() -> &'static str {
     ["/bin/busybox", "/usr/bin/busybox"]
@@ -20,7 +28,7 @@ pub(crate) fn busybox() -> &'static str {
         .expect("there is no busybox: apt-get install busybox-static")
 }
 
-/// Makes the image. Its pages are `/` and, to end a function, `/cgi-bin/end`.
+/// Makes the image. Its pages are `/`, `/cgi-bin/who` and, to end a function, `/cgi-bin/end`.
 pub(crate) fn build(machine: &Machine) {
     let root = machine.folder().join("site");
     for folder in ["bin", "tmp", "www/cgi-bin"] {
@@ -28,9 +36,11 @@ pub(crate) fn build(machine: &Machine) {
     }
     fs::copy(busybox(), root.join("bin/busybox")).expect("busybox");
     fs::write(root.join("www/index.html"), "I am here").expect("a page");
-    let end = root.join("www/cgi-bin/end");
-    fs::write(&end, END).expect("a script");
-    fs::set_permissions(&end, fs::Permissions::from_mode(0o755)).expect("a program");
+    for (name, script) in [("end", END), ("who", WHO)] {
+        let path = root.join("www/cgi-bin").join(name);
+        fs::write(&path, script).expect("a script");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
+    }
     machine.ok(&[
         "image",
         "build",
