@@ -58,7 +58,12 @@ pub fn plan(family: &Family, domain: &Domain, now: Timestamp) -> Vec<Action> {
             &family.revisions,
             now,
         ));
-        actions.extend(reconcile::collect(configuration, &family.revisions, now));
+        actions.extend(reconcile::collect(
+            configuration,
+            &family.revisions,
+            &family.named(),
+            now,
+        ));
     }
     actions.extend(reconcile::routing_state(
         family.route.as_ref(),
@@ -83,16 +88,38 @@ pub fn plan(family: &Family, domain: &Domain, now: Timestamp) -> Vec<Action> {
 
 impl Family {
     /// When to plan again though nothing has happened: the next moment at which a revision that has never been ready counts as
-    /// failed.
+    /// failed, or an old one may go.
     pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
         let waiting = self.revisions.values().filter(|revision| {
             condition(&revision.status.conditions, "ResourcesAvailable")
                 .is_none_or(|available| available.status != "True")
         });
+        let collection = self.configuration.as_ref().and_then(|configuration| {
+            reconcile::collection(configuration, &self.revisions, &self.named(), now)
+        });
         waiting
             .filter_map(reconcile::progress_deadline)
             .filter(|deadline| *deadline > now)
+            .chain(collection)
             .min()
+    }
+
+    /// The Revisions that the Service, the Configuration or the Route names.
+    fn named(&self) -> BTreeSet<&str> {
+        let mut named = BTreeSet::new();
+        if let Some(service) = &self.service {
+            let traffic = service.spec.traffic.iter();
+            named.extend(traffic.map(|target| target.revision_name.as_str()));
+            named.insert(service.spec.template.metadata.name.as_str());
+        }
+        if let Some(configuration) = &self.configuration {
+            named.insert(configuration.spec.template.metadata.name.as_str());
+        }
+        if let Some(route) = &self.route {
+            let traffic = route.spec.traffic.iter().chain(&route.status.traffic);
+            named.extend(traffic.map(|target| target.revision_name.as_str()));
+        }
+        named
     }
 }
 

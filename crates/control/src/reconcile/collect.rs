@@ -4,7 +4,7 @@
 //! the 20 that were referred to last stay; of the others those go that are older than 48 h and have not been referred to for 15 h;
 //! more than 1000 never stay.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use api::resource::REVISIONS;
@@ -21,23 +21,18 @@ const UNUSED: Duration = Duration::from_secs(15 * 3600);
 /// Keeps a Revision from being collected.
 const PRESERVED: &str = "serving.knative.dev/no-gc";
 
+/// `named` are the Revisions that a spec, or traffic now, names whatever their labels say: these follow a round later.
 pub(crate) fn plan(
     configuration: &Configuration,
     revisions: &BTreeMap<String, Revision>,
+    named: &BTreeSet<&str>,
     now: Timestamp,
 ) -> Vec<Action> {
-    let mut idle: Vec<&Revision> = revisions
-        .values()
-        .filter(|revision| is_idle(revision, configuration))
-        .collect();
-    idle.sort_by_key(|revision| last_used(revision));
-    let spare = idle.len().saturating_sub(KEPT);
+    let idle = idle(configuration, revisions, named);
     let excess = idle.len().saturating_sub(MOST);
-    let collected = idle
-        .into_iter()
-        .take(spare)
-        .enumerate()
-        .filter(|(index, revision)| *index < excess || is_stale(revision, now));
+    let collected = spare(&idle).iter().enumerate().filter(|(index, revision)| {
+        *index < excess || stale_at(revision).is_some_and(|at| now >= at)
+    });
     collected
         .map(|(_, revision)| Action::Delete {
             resource: REVISIONS,
@@ -47,14 +42,43 @@ pub(crate) fn plan(
         .collect()
 }
 
-/// Whether no Route refers to it, nor may at once.
-fn is_idle(revision: &Revision, configuration: &Configuration) -> bool {
-    let metadata = &revision.metadata;
+/// The next moment at which one more goes, if nothing happens until then.
+pub(crate) fn deadline(
+    configuration: &Configuration,
+    revisions: &BTreeMap<String, Revision>,
+    named: &BTreeSet<&str>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let idle = idle(configuration, revisions, named);
+    let ends = spare(&idle)
+        .iter()
+        .filter_map(|revision| stale_at(revision));
+    ends.filter(|end| *end > now).min()
+}
+
+/// Those that nothing refers to, nor may at once, the longest unused first.
+fn idle<'a>(
+    configuration: &Configuration,
+    revisions: &'a BTreeMap<String, Revision>,
+    named: &BTreeSet<&str>,
+) -> Vec<&'a Revision> {
     let status = &configuration.status;
-    metadata.label(label::ROUTING_STATE) == Some("reserve")
-        && metadata.annotation(PRESERVED) != Some("true")
-        && metadata.name != status.latest_ready_revision_name
-        && metadata.name != status.latest_created_revision_name
+    let is_idle = |revision: &&Revision| {
+        let metadata = &revision.metadata;
+        metadata.label(label::ROUTING_STATE) == Some("reserve")
+            && metadata.annotation(PRESERVED) != Some("true")
+            && metadata.name != status.latest_ready_revision_name
+            && metadata.name != status.latest_created_revision_name
+            && !named.contains(metadata.name.as_str())
+    };
+    let mut idle: Vec<_> = revisions.values().filter(is_idle).collect();
+    idle.sort_by_key(|revision| last_used(revision));
+    idle
+}
+
+/// Of the idle ones, those that may go.
+fn spare<'a, 'b>(idle: &'a [&'b Revision]) -> &'a [&'b Revision] {
+    &idle[..idle.len().saturating_sub(KEPT)]
 }
 
 fn last_used(revision: &Revision) -> Option<Timestamp> {
@@ -64,13 +88,15 @@ fn last_used(revision: &Revision) -> Option<Timestamp> {
     modified.or(metadata.creation_timestamp)
 }
 
-fn is_stale(revision: &Revision, now: Timestamp) -> bool {
-    let older = |than: Duration, since: Option<Timestamp>| {
-        since
-            .and_then(|since| since.checked_add(than).ok())
-            .is_some_and(|end| now >= end)
-    };
-    older(AGE, revision.metadata.creation_timestamp) && older(UNUSED, last_used(revision))
+/// When it is old and unused enough to go.
+fn stale_at(revision: &Revision) -> Option<Timestamp> {
+    let old = revision
+        .metadata
+        .creation_timestamp?
+        .checked_add(AGE)
+        .ok()?;
+    let unused = last_used(revision)?.checked_add(UNUSED).ok()?;
+    Some(old.max(unused))
 }
 
 #[cfg(test)]
@@ -101,17 +127,26 @@ mod tests {
         revision
     }
 
-    /// The names of those that go, of `count` that are stale, the first the longest, and of `further` ones.
-    fn collected(count: i64, further: &[Revision]) -> Vec<String> {
+    fn configuration() -> Configuration {
         let mut configuration = Configuration::default();
         configuration.status.latest_ready_revision_name = "ready".to_owned();
         configuration.status.latest_created_revision_name = "created".to_owned();
+        configuration
+    }
+
+    /// So many that are stale, the first the longest, and `further` ones.
+    fn revisions(count: i64, further: &[Revision]) -> BTreeMap<String, Revision> {
         let stale = (0..count).map(|index| revision(&format!("f-{index:05}"), 9000, 8000 - index));
-        let revisions = stale
+        stale
             .chain(further.iter().cloned())
             .map(|revision| (revision.metadata.name.clone(), revision))
-            .collect();
-        let actions = plan(&configuration, &revisions, NOW);
+            .collect()
+    }
+
+    /// The names of those of them that go.
+    fn collected(count: i64, further: &[Revision]) -> Vec<String> {
+        let kept = BTreeSet::from(["named"]);
+        let actions = plan(&configuration(), &revisions(count, further), &kept, NOW);
         let names = actions.into_iter().map(|action| match action {
             Action::Delete { name, .. } => name,
             other => panic!("{other:?}"),
@@ -159,7 +194,26 @@ mod tests {
             preserved,
             revision("ready", 9000, 9000),
             revision("created", 9000, 9000),
+            revision("named", 9000, 9000),
         ];
         assert_eq!(collected(21, &further), ["f-00000"]);
+    }
+
+    #[test]
+    fn the_next_to_go_is_known_beforehand() {
+        let next = |count, further: &[Revision]| {
+            let revisions = revisions(count, further);
+            let at = deadline(&configuration(), &revisions, &BTreeSet::new(), NOW)?;
+            Some(at.duration_since(NOW).as_hours())
+        };
+        let young = |hours| revision("young", hours, 9000);
+        assert_eq!(next(0, &[young(40)]), None);
+        assert_eq!(next(25, &[]), None);
+        assert_eq!(next(20, &[young(40)]), Some(8));
+        assert_eq!(next(20, &[revision("used", 47, 10)]), None);
+        let used: Vec<_> = (0..21)
+            .map(|index| revision(&format!("used-{index}"), 9000, 10))
+            .collect();
+        assert_eq!(next(0, &used), Some(5));
     }
 }

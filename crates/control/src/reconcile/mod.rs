@@ -7,7 +7,7 @@ mod route;
 mod routing_state;
 mod service;
 
-pub(crate) use collect::plan as collect;
+pub(crate) use collect::{deadline as collection, plan as collect};
 pub(crate) use configuration::plan as configuration;
 pub use revision::deadline as progress_deadline;
 pub(crate) use revision::plan as revision;

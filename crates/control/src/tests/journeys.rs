@@ -1,6 +1,8 @@
 //! A Service through its life.
 
-use api::serving::condition;
+use std::time::Duration;
+
+use api::serving::{Service, condition};
 use serde_json::json;
 
 use super::world::{World, crashed, healthy, resolved, told};
@@ -295,4 +297,44 @@ fn a_revision_needs_no_instance_where_none_is_asked_for() {
     let newest = world.service().status.latest_created_revision_name.clone();
     world.observe(&newest, resolved());
     assert_eq!(world.said("Ready"), "True");
+}
+
+#[test]
+fn an_old_revision_that_traffic_or_the_template_goes_back_to_is_not_collected() {
+    type Change = fn(&mut Service);
+    // Each says in another place which one is wanted; nothing else has happened for a long time.
+    let changes: [(&str, Change); 2] = [
+        ("traffic", |service| {
+            service.spec.traffic = serde_json::from_value(
+                json!([{"revisionName": "f-0", "latestRevision": false, "percent": 100}]),
+            )
+            .unwrap();
+        }),
+        ("template", |service| {
+            service.spec.template.metadata.name = "f-0".to_owned();
+            service.spec.template.spec.containers[0].image = "image-0".to_owned();
+        }),
+    ];
+    for (name, change) in changes {
+        let mut world = World::new(&json!([]));
+        for index in 0..22 {
+            let revision = format!("f-{index}");
+            world.update(|service| {
+                service.spec.template.metadata.name.clone_from(&revision);
+                service.spec.template.spec.containers[0].image = format!("image-{index}");
+            });
+            world.observe(&revision, healthy());
+            world.now += Duration::from_secs(1);
+        }
+        assert_eq!(world.family.revisions.len(), 22, "{name}");
+        let uid = world.revision("f-0").metadata.uid.clone();
+        world.now = world.family.next_deadline(world.now).unwrap();
+        world.update(change);
+        assert_eq!(
+            world.targets("f.ns.example.com"),
+            [("f-0".to_owned(), 100)],
+            "{name}"
+        );
+        assert_eq!(world.revision("f-0").metadata.uid, uid, "{name}");
+    }
 }
