@@ -114,6 +114,15 @@ impl Error {
         }
     }
 
+    /// Whether there is no space, or no quota, left.
+    pub(super) fn is_disk_full(&self) -> bool {
+        match self {
+            Self::DiskFull { .. } => true,
+            Self::Io { source, .. } => is_disk_full(source),
+            _ => false,
+        }
+    }
+
     /// The same for a file whose size will be `needed`.
     pub(crate) fn write(path: &Path, needed: u64, source: io::Error) -> Self {
         let path = path.to_owned();

@@ -92,11 +92,21 @@ impl Store {
         let session = {
             let _lock = layout.lock()?;
             session::sweep(&layout.tmp())?;
-            if !layout.marker().exists() {
-                layout::replace(&layout.marker(), MARKER, &layout.tmp())?;
-            }
+            let begin = || {
+                if !layout.marker().exists() {
+                    layout::replace(&layout.marker(), MARKER, &layout.tmp())?;
+                }
+                Session::begin(&layout.tmp())
+            };
             reserve::keep(&layout.reserve());
-            Session::begin(&layout.tmp())?
+            match begin() {
+                // A folder takes space too, and without a session nothing can be removed. The reserve is kept again when the
+                // store is opened next.
+                Err(error) if error.is_disk_full() && reserve::release(&layout.reserve()) => {
+                    begin()?
+                }
+                session => session?,
+            }
         };
         // An unreadable list is found here, not in the middle of a pull.
         References::read(&layout.index())?;

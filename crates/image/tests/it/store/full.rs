@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use image::{Error, Limits, Source, Store, build};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -20,6 +21,41 @@ impl SmallDisk {
         let flags = MountFlags::empty();
         mount("tmpfs", folder.path(), "tmpfs", flags, c"size=8m").expect("needs root");
         Self { folder }
+    }
+
+    /// The same as ext4, where a folder takes a block, with its device in `backing`.
+    fn ext4(backing: &Path) -> Self {
+        let device = backing.join("disk");
+        std::fs::File::create(&device)
+            .and_then(|file| file.set_len(8 << 20))
+            .unwrap();
+        let made = Command::new("mkfs.ext4")
+            .args(["-q", "-m", "0", "-b", "1024"])
+            .arg(&device)
+            .status()
+            .expect("mkfs.ext4 is missing: apt-get install e2fsprogs");
+        assert!(made.success());
+        let folder = TempDir::new().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-o", "loop"])
+            .args([&device, folder.path()])
+            .status()
+            .unwrap();
+        assert!(
+            mounted.success(),
+            "needs root and a loop device (modprobe loop)"
+        );
+        Self { folder }
+    }
+
+    /// Writes until nothing more fits.
+    fn fill(&self) {
+        let mut ballast = std::fs::File::create(self.path().join("ballast")).unwrap();
+        for block in [&[1; 4096][..], &[1]] {
+            while ballast.write_all(block).is_ok() {}
+        }
+        // Blocks are given out when they are written back.
+        ballast.sync_all().unwrap();
     }
 
     fn path(&self) -> &Path {
@@ -72,14 +108,39 @@ fn an_image_can_be_removed_from_a_full_disk() {
     let store = Store::open(&folder).unwrap();
     let kept = image(&store, "dev.local/kept", b"x");
     let removed = image(&store, "dev.local/removed", &noise(1 << 20, 8));
-    let mut ballast = std::fs::File::create(disk.path().join("ballast")).unwrap();
-    while ballast.write_all(&[1; 4096]).is_ok() {}
+    disk.fill();
 
     store.remove(&removed.reference).unwrap();
 
     assert!(store.gc().unwrap() >= 1 << 20);
     assert_usable(&store, &kept);
     // There is room again, also for the next time.
+    drop(store);
+    Store::open(&folder).unwrap();
+    assert_eq!(folder.join("reserve").metadata().unwrap().len(), 64 << 10);
+}
+
+#[test]
+fn a_store_on_a_full_disk_can_be_opened_to_make_room() {
+    let backing = TempDir::new().unwrap();
+    let disk = SmallDisk::ext4(backing.path());
+    let folder = disk.path().join("images");
+    let store = Store::open(&folder).unwrap();
+    let kept = image(&store, "dev.local/kept", b"x");
+    let removed = image(&store, "dev.local/removed", &noise(1 << 20, 9));
+    drop(store);
+    disk.fill();
+    let refused = std::fs::create_dir(disk.path().join("more")).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::StorageFull);
+
+    // As two commands do it.
+    let store = Store::open(&folder).unwrap();
+    store.remove(&removed.reference).unwrap();
+    drop(store);
+    let store = Store::open(&folder).unwrap();
+    assert!(store.gc().unwrap() >= 1 << 20);
+
+    assert_usable(&store, &kept);
     drop(store);
     Store::open(&folder).unwrap();
     assert_eq!(folder.join("reserve").metadata().unwrap().len(), 64 << 10);
