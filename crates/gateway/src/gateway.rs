@@ -114,6 +114,13 @@ impl Gateway {
         }
     }
 
+    /// Whether the endpoint is one of the last [`Self::set_endpoints`], and so may get requests.
+    pub fn serves(&self, key: &RevisionKey, endpoint: &str) -> bool {
+        let revision = self.0.revision(key);
+        let backend = revision.and_then(|revision| revision.find_backend(endpoint));
+        backend.is_some_and(|backend| backend.serving())
+    }
+
     /// Resolves when the endpoint has been left out of [`Self::set_endpoints`] and no request uses it; at
     /// once if there is no such endpoint.
     pub fn drained(

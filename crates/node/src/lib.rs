@@ -265,7 +265,7 @@ impl Node {
             elsewhere: vec![pods::ELSEWHERE, snapshots::ELSEWHERE],
             shutdown: stop_servers.clone(),
         })
-        .merge(pods::router(instances))
+        .merge(pods::router(instances, gateway.clone()))
         .merge(snapshots::router(
             sandbox.snapshots().clone(),
             doorbells.clone(),

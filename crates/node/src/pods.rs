@@ -2,13 +2,14 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRef, Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use gateway::Gateway;
 use sandbox::State as InstanceState;
 use sandbox::logs::{self, From};
 use serde::Deserialize;
@@ -32,13 +33,26 @@ pub(crate) const ELSEWHERE: apiserver::Elsewhere = apiserver::Elsewhere {
 };
 
 /// The routes under `/api/v1` that show instances.
-pub(crate) fn router(instances: Instances) -> Router {
+pub(crate) fn router(instances: Instances, gateway: Gateway) -> Router {
     Router::new()
         .route("/api/v1/pods", get(list_all))
         .route("/api/v1/namespaces/{namespace}/pods", get(list))
         .route("/api/v1/namespaces/{namespace}/pods/{name}", get(one))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(log))
-        .with_state(instances)
+        .with_state(Shown { instances, gateway })
+}
+
+/// What there is to show.
+#[derive(Clone)]
+struct Shown {
+    instances: Instances,
+    gateway: Gateway,
+}
+
+impl FromRef<Shown> for Instances {
+    fn from_ref(shown: &Shown) -> Self {
+        shown.instances.clone()
+    }
 }
 
 #[derive(Deserialize)]
@@ -47,24 +61,25 @@ struct ListQuery {
     label_selector: Option<String>,
 }
 
-async fn list_all(State(instances): State<Instances>, Query(query): Query<ListQuery>) -> Response {
-    pods(&instances, None, &query)
+async fn list_all(State(shown): State<Shown>, Query(query): Query<ListQuery>) -> Response {
+    pods(&shown, None, &query)
 }
 
 async fn list(
-    State(instances): State<Instances>,
+    State(shown): State<Shown>,
     Path(namespace): Path<String>,
     Query(query): Query<ListQuery>,
 ) -> Response {
-    pods(&instances, Some(&namespace), &query)
+    pods(&shown, Some(&namespace), &query)
 }
 
-fn pods(instances: &Instances, namespace: Option<&str>, query: &ListQuery) -> Response {
+fn pods(shown: &Shown, namespace: Option<&str>, query: &ListQuery) -> Response {
     let selector = query.label_selector.as_deref().unwrap_or_default();
-    let items: Vec<Value> = instances
+    let items: Vec<Value> = shown
+        .instances
         .list(namespace)
         .iter()
-        .map(pod)
+        .map(|instance| pod(instance, &shown.gateway))
         .filter(|pod| selected(pod, selector))
         .collect();
     axum::Json(json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "0"}, "items": items}))
@@ -72,11 +87,11 @@ fn pods(instances: &Instances, namespace: Option<&str>, query: &ListQuery) -> Re
 }
 
 async fn one(
-    State(instances): State<Instances>,
+    State(shown): State<Shown>,
     Path((namespace, name)): Path<(String, String)>,
 ) -> Response {
-    match find(&instances, &namespace, &name) {
-        Some(instance) => axum::Json(pod(&instance)).into_response(),
+    match find(&shown.instances, &namespace, &name) {
+        Some(instance) => axum::Json(pod(&instance, &shown.gateway)).into_response(),
         None => not_found(&name),
     }
 }
@@ -167,10 +182,11 @@ fn not_found(name: &str) -> Response {
     (StatusCode::NOT_FOUND, axum::Json(body)).into_response()
 }
 
-/// An instance as a Pod.
-fn pod(instance: &Instance) -> Value {
+/// An instance as a Pod. It is ready while it gets requests: one that is leaving finishes those it has, and no longer is.
+fn pod(instance: &Instance, gateway: &Gateway) -> Value {
     let state = instance.handle.state();
-    let ready = state == InstanceState::Ready;
+    let ready =
+        state == InstanceState::Ready && gateway.serves(&instance.revision, instance.handle.id());
     let mut annotations = json!({});
     if let Some(pid) = instance.handle.pid() {
         annotations["vhive.dev/pid"] = json!(pid.to_string());

@@ -38,10 +38,12 @@ async fn an_endpoint_left_out_finishes_what_it_has_and_gets_nothing_new() {
         let under_way = rig.spawn_get().await;
         rig.until(|stats| stats.in_flight == 1).await;
 
+        assert!(rig.gateway.serves(&key(), "old"));
         let drained = tokio::spawn(rig.gateway.drained(&key(), "old"));
         rig.gateway.set_endpoints(&key(), vec![new.endpoint("new")]);
         assert_eq!(rig.get().await.body, "new");
         assert!(!drained.is_finished());
+        assert!(!rig.gateway.serves(&key(), "old") && rig.gateway.serves(&key(), "new"));
         go.add_permits(1);
         assert_eq!(under_way.await.unwrap().body, "old");
         drained.await.unwrap();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use testkit::guest::{Guest, answer};
 use testkit::hypervisor::FakeHypervisor;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, OwnedRwLockWriteGuard, RwLock, mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::rig::LONG;
@@ -21,6 +21,10 @@ pub(crate) struct Habits {
     crash: Arc<AtomicBool>,
     /// Listen only when the test says so.
     wait: Arc<AtomicBool>,
+    /// Answer only when the test does not hold the answers.
+    answers: Arc<RwLock<()>>,
+    /// A request has come.
+    asked: Arc<Notify>,
 }
 
 impl Habits {
@@ -30,6 +34,18 @@ impl Habits {
 
     pub(crate) fn wait(&self, wait: bool) {
         self.wait.store(wait, Ordering::SeqCst);
+    }
+
+    /// Holds all answers until it is dropped.
+    pub(crate) async fn hold_answers(&self) -> OwnedRwLockWriteGuard<()> {
+        self.answers.clone().write_owned().await
+    }
+
+    /// Waits for a request.
+    pub(crate) async fn asked(&self) {
+        timeout(LONG, self.asked.notified())
+            .await
+            .expect("no request came");
     }
 }
 
@@ -109,7 +125,7 @@ async fn run(
     }
     let listener = guest.listen(8080)?;
     tokio::select! {
-        result = serve(listener, program) => result,
+        result = serve(listener, program, habits) => result,
         told = link.shutdown() => {
             if told?.is_some() {
                 link.exited(0).await?;
@@ -123,11 +139,18 @@ async fn run(
     }
 }
 
-async fn serve(listener: TcpListener, program: String) -> anyhow::Result<()> {
+async fn serve(listener: TcpListener, program: String, habits: Habits) -> anyhow::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
-        let program = program.clone();
-        // Whoever hangs up gets no answer.
-        tokio::spawn(async move { answer(stream, "200 OK", &program).await.ok() });
+        let (program, habits) = (program.clone(), habits.clone());
+        tokio::spawn(async move {
+            // A probe sends nothing.
+            if stream.peek(&mut [0]).await? > 0 {
+                habits.asked.notify_one();
+            }
+            drop(habits.answers.read().await);
+            // Whoever hangs up gets no answer.
+            answer(stream, "200 OK", &program).await
+        });
     }
 }

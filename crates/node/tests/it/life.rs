@@ -68,3 +68,24 @@ async fn a_restarted_node_carries_on() {
     assert_eq!(rig.call("hello").await.status, 200);
     rig.shut_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_is_leaving_is_shown_as_not_ready() {
+    let rig = Rig::new().await;
+    rig.deploy("hello").await;
+    let shown = |ready: &'static str| {
+        move |pods: &[serde_json::Value]| {
+            pods.len() == 1 && pods[0]["status"]["phase"] == "Running" && told(&pods[0]).0 == ready
+        }
+    };
+    rig.api.eventually("pods", shown("True")).await;
+    let held = rig.habits.hold_answers().await;
+    let call = rig.begin_call("hello");
+    rig.habits.asked().await;
+    rig.api.delete("hello").await;
+    rig.api.eventually("pods", shown("False")).await;
+    drop(held);
+    assert_eq!(call.await.unwrap().status, 200);
+    rig.api.eventually("pods", <[_]>::is_empty).await;
+    rig.shut_down().await;
+}
