@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::cli;
 use crate::client::api::{Api, Kind};
 use crate::exit::{Failure, Outcome};
-use crate::output::text;
+use crate::output::{condition, text};
 
 pub(crate) async fn run(api: &Api, args: &cli::Logs) -> Outcome {
     let instance = match api
@@ -42,16 +42,50 @@ async fn newest(api: &Api, args: &cli::Logs) -> Outcome<String> {
     let instances = api
         .list(Kind::Instance, Some(&args.namespace), Some(&selector))
         .await?;
-    let order = |it: &&Value| {
-        let running = text(it, "/status/phase") == "Running";
-        (running, text(it, "/metadata/creationTimestamp"))
-    };
-    let newest = instances.iter().max_by_key(order).ok_or_else(|| {
+    let chosen = chosen(&instances).ok_or_else(|| {
         Failure::not_found(format!(
             "service {} has had no instance since the node started",
             args.name
         ))
         .hint(format!("invoke it: vhive invoke {}", args.name))
     })?;
-    Ok(text(newest, "/metadata/name"))
+    Ok(text(chosen, "/metadata/name"))
+}
+
+/// By the condition and not by the phase: one that is being stopped, or saved, is `Running` too.
+fn chosen(instances: &[Value]) -> Option<&Value> {
+    instances.iter().max_by_key(|it| {
+        let ready = condition(it, "Ready", "status") == "True";
+        (ready, text(it, "/metadata/creationTimestamp"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_newest_that_is_ready_is_chosen_and_else_the_newest() {
+        let instance = |name: &str, phase: &str, ready: &str, second: u32| {
+            json!({
+                "metadata": {"name": name, "creationTimestamp": format!("2026-01-02T03:04:0{second}Z")},
+                "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]},
+            })
+        };
+        let ready = instance("ready", "Running", "True", 2);
+        let draining = instance("draining", "Running", "False", 3);
+        let ended = instance("ended", "Succeeded", "False", 4);
+        let first = instance("first", "Running", "True", 1);
+        for (instances, expected) in [
+            (vec![&first, &ready, &draining, &ended], "ready"),
+            (vec![&draining, &ended], "ended"),
+        ] {
+            let instances: Vec<Value> = instances.into_iter().cloned().collect();
+            let name = chosen(&instances).map(|it| text(it, "/metadata/name"));
+            assert_eq!(name.as_deref(), Some(expected));
+        }
+        assert_eq!(chosen(&[]), None);
+    }
 }
