@@ -78,8 +78,13 @@ pub(crate) async fn run(global: &Global, command: &Image) -> Outcome {
         }
         Image::Rm { references } => {
             for reference in references {
-                let (reference, _) = present(&store, reference)?;
-                store.remove(&reference)?;
+                let reference = parse(reference)?;
+                match store.remove(&reference) {
+                    Err(image::Error::UnknownReference { .. }) => {
+                        return Err(no_name(&store, &reference)?);
+                    }
+                    removed => removed?,
+                }
                 output::say(format_args!("{reference} removed"))?;
             }
         }
@@ -98,9 +103,34 @@ fn present(store: &Store, name: &str) -> Outcome<(Reference, image::Image)> {
     let reference = parse(name)?;
     match store.resolve(&reference)? {
         Some(image) => Ok((reference, image)),
-        None => Err(Failure::not_found(format!("there is no image {reference}"))
-            .hint("`vhive image ls` shows all")),
+        None => Err(absent(&reference)),
     }
+}
+
+fn absent(reference: &Reference) -> Failure {
+    Failure::not_found(format!("there is no image {reference}")).hint("`vhive image ls` shows all")
+}
+
+/// Why a name cannot be taken away that nothing has, though its digest may be that of an image that is here.
+fn no_name(store: &Store, reference: &Reference) -> Outcome<Failure> {
+    let Some(digest) = reference.digest() else {
+        return Ok(absent(reference));
+    };
+    let mut names = store.list()?.into_iter().filter(|it| it.digest == *digest);
+    if let Some(named) = names.next() {
+        let failure = Failure::not_found(format!("{reference} is not the name of an image"));
+        let hint = format!(
+            "its content has another name: vhive image rm {}",
+            named.reference
+        );
+        return Ok(failure.hint(hint));
+    }
+    if matches!(store.resolve(reference), Ok(Some(_))) {
+        let message = format!("{reference} has no name to remove; a revision keeps it");
+        let hint = "delete the service or the revision; `vhive image gc` frees the image then";
+        return Ok(Failure::not_found(message).hint(hint));
+    }
+    Ok(absent(reference))
 }
 
 fn parse(text: &str) -> Outcome<Reference> {

@@ -1,5 +1,6 @@
 //! What commands say when something is wrong, and how they exit.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 
 use crate::machine::{ANY_PORT, Machine, said, vhive};
@@ -105,4 +106,57 @@ fn a_second_node_and_bad_requests_are_refused_by_name() {
         said(&no_manifest)
     );
     machine.stop();
+}
+
+#[test]
+fn an_image_is_removed_by_its_own_name_and_by_no_other() {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let program = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(program.path().join("server"), "x").expect("a file");
+    let store = image::Store::open(&data.path().join("images")).expect("a store");
+    let built = store.build(image::BuildSpec {
+        name: "dev.local/fn:latest".parse().expect("a name"),
+        source: image::Source::Folder(program.path().to_owned()),
+        entrypoint: vec!["/server".to_owned()],
+        cmd: Vec::new(),
+        env: Vec::new(),
+        workdir: String::new(),
+        user: String::new(),
+        ports: Vec::new(),
+        labels: BTreeMap::new(),
+    });
+    let digest = built.expect("an image").digest;
+    let by_digest = format!("dev.local/fn@{digest}");
+    let remove = |name: &str| {
+        let mut command = vhive();
+        command.arg("--data-dir").arg(data.path());
+        let output = command.args(["image", "rm", name]).output();
+        output.expect("vhive starts")
+    };
+
+    let refused = remove(&by_digest);
+    assert_eq!(refused.status.code(), Some(3), "{}", said(&refused));
+    assert_eq!(
+        said(&refused),
+        format!(
+            "error: {by_digest} is not the name of an image\n  \
+             next: its content has another name: vhive image rm dev.local/fn:latest\n"
+        )
+    );
+
+    store.pin(&digest, "a-revision").expect("a pin");
+    let removed = remove("dev.local/fn:latest");
+    assert!(removed.status.success(), "{}", said(&removed));
+    let refused = remove(&by_digest);
+    assert_eq!(refused.status.code(), Some(3), "{}", said(&refused));
+    assert_eq!(
+        said(&refused),
+        format!(
+            "error: {by_digest} has no name to remove; a revision keeps it\n  \
+             next: delete the service or the revision; `vhive image gc` frees the image then\n"
+        )
+    );
+
+    let unknown = remove("dev.local/fn:latest");
+    assert_eq!(unknown.status.code(), Some(3), "{}", said(&unknown));
 }
