@@ -56,8 +56,12 @@ async fn a_function_that_crashes_again_and_again_is_refused_until_its_next_try()
         assert!(refused.body.contains(part), "{part}: {}", refused.body);
     }
     rig.habits.crash(false);
+    // The status may still be that of a try before, which was ready for a moment: the next try is what counts.
+    let answered = async { while rig.call("hello").await.status != 200 {} };
+    tokio::time::timeout(LONG, answered)
+        .await
+        .expect("it answers again");
     rig.api.ready("hello").await;
-    assert_eq!(rig.call("hello").await.status, 200);
     rig.shut_down().await;
 }
 
