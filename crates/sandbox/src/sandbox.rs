@@ -141,7 +141,7 @@ impl Sandbox {
         let manifest = found.manifest();
         if let Some(misfit) = manifest.origin.misfit(&environment.origin(spec)) {
             warn!(snapshot = manifest.id, reason = %misfit, "a snapshot does not fit, and is removed");
-            discard(environment.snapshots.clone(), &found);
+            environment.snapshots.discard(&manifest.id);
             return None;
         }
         environment.spares.expect(spec.shape());
@@ -259,19 +259,6 @@ impl Drop for End {
         self.inner.instances().running.remove(&self.shared.id);
         self.shared.released.cancel();
     }
-}
-
-/// Removes a snapshot in the background: what it is used for goes on.
-pub(crate) fn discard(snapshots: Snapshots, snapshot: &Snapshot) {
-    let id = snapshot.manifest().id.clone();
-    tokio::task::spawn_blocking(move || match snapshots.remove(&id) {
-        // Somebody else may have been faster.
-        Ok(()) | Err(snapshots::Error::Unknown { .. }) => {}
-        Err(error) => {
-            let error = crate::chain(&error);
-            warn!(error, "cannot remove a snapshot");
-        }
-    });
 }
 
 /// Makes the run directory if need be, and keeps other processes out of it.

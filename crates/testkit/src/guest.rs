@@ -141,7 +141,8 @@ impl Link {
         self.present(false).await
     }
 
-    async fn present(&mut self, resumed: bool) -> anyhow::Result<()> {
+    /// Presents the guest, as one that comes back or not.
+    pub async fn present(&mut self, resumed: bool) -> anyhow::Result<()> {
         self.send(&ToHost::Hello(Hello {
             version: VERSION,
             agent: "fake".into(),

@@ -39,6 +39,8 @@ pub struct FakeHypervisor {
     qemu: Qemu,
     script: Script,
     reachable: bool,
+    version: u32,
+    kernel: String,
     folder: Arc<TempDir>,
 }
 
@@ -70,13 +72,27 @@ impl FakeHypervisor {
         self
     }
 
+    /// The same in another version, of which snapshots are not compatible.
+    #[must_use]
+    pub fn version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// The same with another kernel, which has this digest.
+    #[must_use]
+    pub fn with_kernel(mut self, digest: &str) -> Self {
+        digest.clone_into(&mut self.kernel);
+        self
+    }
+
     /// A kernel that its guests can be given. Its files are empty.
     pub fn kernel(&self) -> Kernel {
         Kernel {
             release: "none".into(),
             vmlinux: self.empty_file(),
             initramfs: self.empty_file(),
-            ..Kernel::default()
+            digest: self.kernel.clone(),
         }
     }
 
@@ -98,6 +114,8 @@ impl FakeHypervisor {
             qemu: Qemu::find(Some(&binary)).expect("a program that passes for QEMU"),
             script,
             reachable: true,
+            version: 1,
+            kernel: "sha256:none".to_owned(),
             folder: Arc::new(folder),
         }
     }
@@ -127,7 +145,7 @@ impl Hypervisor for FakeHypervisor {
     }
 
     fn identity(&self) -> String {
-        "fake 1".to_owned()
+        format!("fake {}", self.version)
     }
 
     fn boot(&self, config: MachineConfig) -> BootFuture<'_> {

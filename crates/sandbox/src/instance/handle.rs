@@ -138,16 +138,21 @@ impl Handle {
     }
 
     /// Takes a snapshot of the instance, which must be ready and without a request; it does not answer until its state is
-    /// [`State::Ready`] again, which is a moment before this returns.
+    /// [`State::Ready`] again. This returns when the snapshot is on disk, too, or is known not to be.
     pub async fn save(&self) -> Result<Arc<Snapshot>, SaveError> {
         let (answer, answered) = oneshot::channel();
         if self.0.orders.send(Order::Save(answer)).is_err() {
             return Err(SaveError::NotReady);
         }
-        answered.await.unwrap_or_else(|_| {
+        let saved = answered.await.unwrap_or_else(|_| {
             let what = "the instance ended while it was saved";
             Err(SaveError::Failed(what.into()))
-        })
+        });
+        if let Ok(_) | Err(SaveError::Failed(_)) = saved {
+            // What could not be written is known before the guest is back. The sender lives in `self`, so it cannot be gone.
+            let _ = self.watch().wait_for(|it| *it != State::Saving).await;
+        }
+        saved
     }
 
     /// Tells that the instance has answered its first request: if the pages that this took are being recorded, they are now

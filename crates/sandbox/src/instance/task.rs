@@ -25,12 +25,12 @@ use crate::lifecycle::{Action, Drain, Event, Stage, step};
 use crate::logs::{Progress, Stream, Writer};
 use crate::network::Pool as Networks;
 use crate::place::Place;
-use crate::sandbox::discard;
 use crate::snapshots::{Origin, Snapshot, Snapshots};
 use crate::spares::Spares;
 use crate::state::{Exit, Failure, Reason, State};
 
-/// From the start of a restore until the agent has been told who it is; and the same after a save.
+/// From the start of a restore until the agent has been told who it is, and the same after a save, unless not even a boot may take
+/// so long.
 const RESTORE_DEADLINE: Duration = Duration::from_secs(60);
 /// From asking the agent to hang up until the guest is written: a GiB takes a second or two.
 const SAVE_DEADLINE: Duration = Duration::from_secs(120);
@@ -46,6 +46,10 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
+    fn restore_deadline(&self) -> Duration {
+        RESTORE_DEADLINE.min(self.config.boot_deadline)
+    }
+
     /// What a snapshot of an instance of `spec` is, or must be, taken of.
     pub(crate) fn origin(&self, spec: &Spec) -> Origin {
         Origin {
@@ -188,15 +192,16 @@ impl Task {
                 self.begin(steps::await_agent(listener, deadline));
             }
             Action::Restore => {
-                self.deadline = Instant::now().checked_add(RESTORE_DEADLINE);
+                self.deadline = Instant::now().checked_add(environment.restore_deadline());
                 let clone = self.clone_config();
                 self.begin(restoring::restore(environment, clone));
             }
             Action::AwaitClone => {
-                self.deadline = Instant::now().checked_add(RESTORE_DEADLINE);
+                let within = environment.restore_deadline();
+                self.deadline = Instant::now().checked_add(within);
                 let process = self.spec.process.clone();
                 let listener = self.listener();
-                self.begin(restoring::await_clone(listener, process, RESTORE_DEADLINE));
+                self.begin(restoring::await_clone(listener, process, within));
             }
             Action::Quiesce => {
                 self.deadline = Instant::now().checked_add(SAVE_DEADLINE);
@@ -522,7 +527,8 @@ impl Task {
                 );
                 if let (Reason::RestoreFailed, Some(snapshot)) = (reason, &self.snapshot) {
                     warn!(snapshot = snapshot.manifest().id, "it is not used again");
-                    discard(self.environment.snapshots.clone(), snapshot);
+                    // Before the failure is known: whoever hears of it may start the next at once.
+                    self.environment.snapshots.discard(&snapshot.manifest().id);
                 }
                 State::Failed(failure)
             }

@@ -198,16 +198,28 @@ impl Snapshots {
 
     /// Removes a snapshot. Instances that run from it go on: their files are open. Blocks.
     pub fn remove(&self, id: &str) -> Result<(), Error> {
-        let Some(snapshot) = self.by_id().remove(id) else {
-            return Err(Error::Unknown { id: id.to_owned() });
+        match self.withdraw(id) {
+            Some(snapshot) => erase(&snapshot),
+            None => Err(Error::Unknown { id: id.to_owned() }),
+        }
+    }
+
+    /// Removes a snapshot: nothing finds it any more from now on, and its files go in the background.
+    pub(crate) fn discard(&self, id: &str) {
+        // Somebody else may have been faster.
+        let Some(snapshot) = self.withdraw(id) else {
+            return;
         };
-        fs::remove_dir_all(&snapshot.folder).map_err(|source| Error::Remove {
-            id: id.to_owned(),
-            source,
-        })?;
-        // Fails as long as there are others of the same key.
-        let _ = snapshot.folder.parent().map(fs::remove_dir);
-        Ok(())
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = erase(&snapshot) {
+                let error = crate::chain(&error);
+                warn!(error, "cannot remove a snapshot");
+            }
+        });
+    }
+
+    fn withdraw(&self, id: &str) -> Option<Arc<Snapshot>> {
+        self.by_id().remove(id)
     }
 
     /// Removes all snapshots of `key`; what cannot be removed is logged. Blocks.
@@ -252,6 +264,16 @@ impl Snapshots {
     fn by_id(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Snapshot>>> {
         self.0.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn erase(snapshot: &Snapshot) -> Result<(), Error> {
+    fs::remove_dir_all(&snapshot.folder).map_err(|source| Error::Remove {
+        id: snapshot.manifest.id.clone(),
+        source,
+    })?;
+    // Fails as long as there are others of the same key.
+    let _ = snapshot.folder.parent().map(fs::remove_dir);
+    Ok(())
 }
 
 fn folders(path: &Path) -> io::Result<Vec<PathBuf>> {

@@ -11,4 +11,7 @@ mod node;
 mod pool;
 mod readiness;
 mod recovery;
+mod restoring;
+mod saving;
+mod spares;
 mod stopping;

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sandbox::{Accel, Config, Failure, Handle, Probe, Process, Reason, Sandbox, Spec, State};
+use sandbox::snapshots::Snapshot;
+use sandbox::{
+    Accel, Config, Failure, Handle, Memory, Probe, Process, Reason, Sandbox, SaveError,
+    SnapshotUse, Spec, State,
+};
 use sys::netns::NetNs;
 use tempfile::TempDir;
 use testkit::guest::Guest;
@@ -21,7 +25,7 @@ pub(crate) struct Node {
     pub(crate) config: Config,
     root: PathBuf,
     logs: TempDir,
-    _folder: TempDir,
+    folder: Arc<TempDir>,
 }
 
 impl Node {
@@ -34,9 +38,26 @@ impl Node {
     }
 
     pub(crate) async fn with(hypervisor: FakeHypervisor, change: impl FnOnce(&mut Config)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         let mut config = config(folder.path());
         change(&mut config);
+        Self::on(folder, hypervisor, config).await
+    }
+
+    /// A node that finds the snapshots of this one, which ends.
+    pub(crate) async fn succeeded_by(
+        self,
+        hypervisor: FakeHypervisor,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        self.sandbox.shutdown(Duration::ZERO).await;
+        let (folder, mut config) = (self.folder.clone(), self.config.clone());
+        drop(self);
+        change(&mut config);
+        Self::on(folder, hypervisor, config).await
+    }
+
+    async fn on(folder: Arc<TempDir>, hypervisor: FakeHypervisor, config: Config) -> Self {
         let (kernel, root) = (hypervisor.kernel(), hypervisor.root());
         let (sandbox, _) = Sandbox::open(config.clone(), Arc::new(hypervisor), kernel)
             .await
@@ -46,7 +67,7 @@ impl Node {
             config,
             root,
             logs: tempfile::tempdir().unwrap(),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -57,6 +78,29 @@ impl Node {
 
     pub(crate) fn spec(&self, id: &str) -> Spec {
         spec(id, &self.root, self.logs.path())
+    }
+
+    /// Starts an instance that can be saved, and is restored if there is a snapshot.
+    pub(crate) fn start_saveable(&self, id: &str) -> Handle {
+        self.sandbox.start(Spec {
+            snapshot: Some(saved_as("key", Memory::File)),
+            ..self.spec(id)
+        })
+    }
+
+    /// Saves an instance and stops it.
+    pub(crate) async fn take_snapshot(&self) -> Arc<Snapshot> {
+        let instance = self.start_saveable("to-be-saved");
+        ready(&instance).await;
+        let snapshot = save(&instance).await.unwrap();
+        instance.stop(Duration::ZERO);
+        stopped(&instance).await;
+        snapshot
+    }
+
+    /// The names in the folder of snapshots.
+    pub(crate) fn snapshot_files(&self) -> Vec<String> {
+        names(&self.config.snapshot_dir)
     }
 
     pub(crate) fn folder(&self, id: &str) -> PathBuf {
@@ -113,6 +157,29 @@ pub(crate) fn spec(id: &str, root: &Path, logs: &Path) -> Spec {
         ready_deadline: LONG,
         snapshot: None,
     }
+}
+
+/// The names in a folder, in order.
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
+    let mut names: Vec<String> = entries
+        .map(|entry| name(entry).into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+pub(crate) fn saved_as(key: &str, memory: Memory) -> SnapshotUse {
+    SnapshotUse {
+        key: key.to_owned(),
+        memory,
+    }
+}
+
+/// Waits until an instance is saved, or is not.
+pub(crate) async fn save(instance: &Handle) -> Result<Arc<Snapshot>, SaveError> {
+    timeout(LONG, instance.save()).await.expect("no answer")
 }
 
 /// Waits until the start is decided, one way or the other.

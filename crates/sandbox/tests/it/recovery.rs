@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use sandbox::{Config, Error, Recovered, Sandbox};
+use sandbox::{Config, Error, Memory, Recovered, Sandbox, Spec};
 use sys::netns::NetNs;
 use sys::process::ProcessId;
 use testkit::guest::well_behaved;
@@ -35,7 +35,18 @@ fn config(run_dir: &Path) -> Config {
         run_dir: run_dir.to_owned(),
         node_id: Config::node_id_for(run_dir),
         net_pool_size: 2,
+        spare_hypervisors: 1,
+        // What is in the run directory is removed.
+        snapshot_dir: run_dir.with_extension("snapshots"),
         ..node::config(run_dir)
+    }
+}
+
+/// An instance that can be saved.
+fn spec(id: &str, root: &Path, logs: &Path) -> Spec {
+    Spec {
+        snapshot: Some(node::saved_as("key", Memory::File)),
+        ..node::spec(id, root, logs)
     }
 }
 
@@ -54,7 +65,12 @@ fn victim(run_dir: &Path) {
         .unwrap();
         assert_eq!(recovered, Recovered::default());
         for id in ["one", "two"] {
-            ready(&sandbox.start(node::spec(id, &root, &run_dir.with_extension("logs")))).await;
+            let instance = sandbox.start(spec(id, &root, &run_dir.with_extension("logs")));
+            ready(&instance).await;
+            if id == "two" {
+                instance.save().await.unwrap();
+                ready(&instance).await;
+            }
         }
         sandbox.warm().await;
         eprintln!("all is up");
@@ -62,7 +78,7 @@ fn victim(run_dir: &Path) {
     });
 }
 
-/// Starts the victim and waits until it has two instances and a full pool.
+/// Starts the victim and waits until it has two instances, a full pool and a spare hypervisor.
 fn start_victim(run_dir: &Path) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", NAME, "--nocapture"])
@@ -93,7 +109,7 @@ fn namespaces(run_dir: &Path) -> Vec<PathBuf> {
 }
 
 fn processes(run_dir: &Path) -> Vec<ProcessId> {
-    ["one", "two"]
+    ["one", "two", "spare-0"]
         .iter()
         .map(|id| fs::read(run_dir.join(id).join("instance.json")).unwrap())
         .map(|record| serde_json::from_slice::<serde_json::Value>(&record).unwrap())
@@ -125,7 +141,7 @@ fn what_a_killed_node_left_is_taken_down_by_the_next_and_counted() {
         processes.iter().all(ProcessId::alive),
         "nothing to recover from"
     );
-    assert_eq!(namespaces(&run_dir).len(), 4);
+    assert_eq!(namespaces(&run_dir).len(), 5);
 
     // One more that died before its process could be recorded.
     let unrecorded = run_dir.join("three");
@@ -142,17 +158,19 @@ fn what_a_killed_node_left_is_taken_down_by_the_next_and_counted() {
     assert_eq!(
         recovered,
         Recovered {
-            processes: 3,
-            namespaces: 4,
-            folders: 3
+            processes: 4,
+            namespaces: 5,
+            folders: 4
         }
     );
     assert!(!orphan.success());
     assert!(!processes.iter().any(ProcessId::alive));
 
-    // And it works.
+    // And it works, with what was saved.
     runtime.block_on(async {
-        ready(&sandbox.start(node::spec("one", &fake.root(), folder.path()))).await;
+        let instance = sandbox.start(spec("one", &fake.root(), folder.path()));
+        ready(&instance).await;
+        assert!(instance.snapshot().is_some());
         sandbox.shutdown(std::time::Duration::ZERO).await;
     });
     assert!(namespaces(&run_dir).is_empty());
