@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -168,8 +169,12 @@ struct WishSpec {
 async fn create(
     State(node): State<Node>,
     Path(namespace): Path<String>,
-    Json(wish): Json<Wish>,
+    wish: Result<Json<Wish>, JsonRejection>,
 ) -> Response {
+    let wish = match wish {
+        Ok(Json(wish)) => wish,
+        Err(error) => return failed(StatusCode::BAD_REQUEST, "BadRequest", &error.body_text()),
+    };
     let revision = RevisionKey::new(namespace.as_str(), wish.spec.revision.as_str());
     let (answer, answered) = oneshot::channel();
     if !node.doorbells.tell(&revision, Command::Save(answer)) {

@@ -72,6 +72,10 @@ impl Fleet {
             });
         }
         let member = self.members.get_mut(id)?;
+        if (&member.state, state) == (&State::Saving, &State::Ready) {
+            // It answers again, though its snapshot may have yet to be brought to the disk.
+            member.saving = false;
+        }
         member.state = state.clone();
         if member.state == State::Ready {
             member.ready_since.get_or_insert(now);
@@ -134,7 +138,7 @@ impl Fleet {
         members.any(|it| it.state == State::Ready && !it.leaving && it.handle.snapshot().is_none())
     }
 
-    /// Puts an instance that was saved back into service.
+    /// Puts an instance that was to be saved back into service, if it is not there yet.
     pub(super) fn back_from_saving(&mut self, id: &str) {
         if let Some(member) = self.members.get_mut(id) {
             member.saving = false;

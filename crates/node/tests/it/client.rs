@@ -11,6 +11,7 @@ use crate::rig::LONG;
 
 const SERVING: &str = "/apis/serving.knative.dev/v1/namespaces/default";
 const PODS: &str = "/api/v1/namespaces/default/pods";
+pub(crate) const SNAPSHOTS: &str = "/apis/vhive.dev/v1/namespaces/default/snapshots";
 
 /// A client of the API.
 #[derive(Clone)]
@@ -66,10 +67,22 @@ impl Api {
         assert!(answer.status().is_success(), "{}", answer.status());
     }
 
+    /// Any request, and the answer's status and object.
+    pub(crate) async fn object(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (u16, Value) {
+        let answer = self.ask(method, path, body).await;
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
     /// All objects of a kind.
     pub(crate) async fn list(&self, plural: &str) -> Vec<Value> {
         let path = match plural {
             "pods" => PODS.to_owned(),
+            "snapshots" => SNAPSHOTS.to_owned(),
             plural => format!("{SERVING}/{plural}"),
         };
         let list = self.ask(Method::GET, &path, None).await;

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use testkit::guest::{Guest, answer};
+use agent::protocol::{Stream, ToGuest, ToHost};
+use testkit::guest::{Guest, Link, answer};
 use testkit::hypervisor::FakeHypervisor;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, OwnedRwLockWriteGuard, RwLock, mpsc, oneshot};
@@ -25,7 +26,16 @@ pub(crate) struct Habits {
     answers: Arc<RwLock<()>>,
     /// A request has come.
     asked: Arc<Notify>,
+    /// Crash when they come out of a snapshot.
+    perish: Arc<AtomicBool>,
+    /// Leave to be saved only when the test says so.
+    linger: Arc<AtomicBool>,
+    lingers: Arc<Notify>,
+    leave: Arc<Notify>,
 }
+
+/// What is answered by a function that came out of a snapshot.
+pub(crate) const RESTORED: &str = "restored";
 
 impl Habits {
     pub(crate) fn crash(&self, crash: bool) {
@@ -46,6 +56,25 @@ impl Habits {
         timeout(LONG, self.asked.notified())
             .await
             .expect("no request came");
+    }
+
+    pub(crate) fn perish(&self, perish: bool) {
+        self.perish.store(perish, Ordering::SeqCst);
+    }
+
+    pub(crate) fn linger(&self) {
+        self.linger.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until a function that lingers is asked to leave.
+    pub(crate) async fn asked_to_leave(&self) {
+        let asked = timeout(LONG, self.lingers.notified()).await;
+        asked.expect("none is saved");
+    }
+
+    /// Lets it leave.
+    pub(crate) fn leave(&self) {
+        self.leave.notify_one();
     }
 }
 
@@ -100,14 +129,18 @@ async fn run(
     habits: Habits,
     started: mpsc::UnboundedSender<Started>,
 ) -> anyhow::Result<()> {
-    let (mut link, process) = guest.start().await?;
-    let program = process.argv.first().cloned().unwrap_or_default();
-    let hostname = &process.hostname;
-    link.print(
-        agent::protocol::Stream::Stdout,
-        &format!("{hostname} begins\n"),
-    )
-    .await?;
+    let (mut link, program) = if guest.restored {
+        if habits.perish.load(Ordering::SeqCst) {
+            guest.die().await;
+        }
+        (guest.resume().await?.0, RESTORED.to_owned())
+    } else {
+        let (mut link, process) = guest.start().await?;
+        let hostname = &process.hostname;
+        link.print(Stream::Stdout, &format!("{hostname} begins\n"))
+            .await?;
+        (link, process.argv.first().cloned().unwrap_or_default())
+    };
     let (listen, listening) = oneshot::channel();
     let (crash, crashing) = oneshot::channel();
     // The test may be over.
@@ -125,16 +158,35 @@ async fn run(
     }
     let listener = guest.listen(8080)?;
     tokio::select! {
-        result = serve(listener, program, habits) => result,
-        told = link.shutdown() => {
-            if told?.is_some() {
-                link.exited(0).await?;
+        result = serve(listener, program, habits.clone()) => result,
+        result = obey(guest, link, habits, crashing) => result,
+    }
+}
+
+/// Does what the host says, until the end.
+async fn obey(
+    guest: Guest,
+    mut link: Link,
+    habits: Habits,
+    mut crashing: oneshot::Receiver<()>,
+) -> anyhow::Result<()> {
+    loop {
+        let told = tokio::select! {
+            told = link.receive() => told?,
+            Ok(()) = &mut crashing => return link.exited(CODE).await,
+        };
+        match told {
+            Some(ToGuest::Shutdown(_)) => return link.exited(0).await,
+            Some(ToGuest::Quiesce) => {
+                if habits.linger.load(Ordering::SeqCst) {
+                    habits.lingers.notify_one();
+                    habits.leave.notified().await;
+                }
+                link.send(&ToHost::Quiesced).await?;
+                link = guest.resume().await?.0;
             }
-            Ok(())
-        }
-        Ok(()) = crashing => {
-            link.exited(CODE).await?;
-            Ok(())
+            Some(_) => {}
+            None => return Ok(()),
         }
     }
 }

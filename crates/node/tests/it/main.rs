@@ -8,3 +8,4 @@ mod images;
 mod life;
 mod logs;
 mod rig;
+mod snapshots;

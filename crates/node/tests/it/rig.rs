@@ -45,8 +45,21 @@ impl Rig {
         Self::on(remains).await
     }
 
+    /// The same, which saves a revision after so many answers.
+    pub(crate) async fn saving_after(answers: u64) -> Self {
+        let remains = Remains {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        remains.build("/first");
+        Self::with(remains, answers).await
+    }
+
     /// A node that carries on after another.
     pub(crate) async fn on(remains: Remains) -> Self {
+        Self::with(remains, 0).await
+    }
+
+    async fn with(remains: Remains, snapshot_after: u64) -> Self {
         let habits = Habits::default();
         let (fake, functions) = hypervisor(habits.clone());
         let node = Node::start(Config {
@@ -62,7 +75,7 @@ impl Rig {
             // The program that passes for QEMU may be where only root gets to.
             hypervisor_users: None,
             snapshots: SnapshotConfig {
-                after: 0,
+                after: snapshot_after,
                 memory: Memory::Auto,
                 space: 1 << 30,
                 spare_hypervisors: 0,
