@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::client::told;
-use crate::rig::{IMAGE, Rig};
+use crate::rig::{IMAGE, LONG, Rig};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_wait_for_the_successor_of_an_instance_that_crashed_once() {
