@@ -457,12 +457,78 @@ pub(crate) enum Bench {
         #[command(flatten)]
         node: NodeArgs,
     },
+    /// Cold starts: booted, and restored by every policy of memory, with a cold and a warm page cache
+    Coldstart(Coldstart),
+    /// The page server beside a bare loop of the same system calls
+    Pages {
+        /// How often each is measured
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        repetitions: usize,
+    },
+    /// Clones of one snapshot at once: time to the answer, and memory of each
+    Scale(Scale),
     /// Requests through the gateway beside requests straight to the same backend
     Gateway {
         /// Requests of each kind
         #[arg(long, default_value_t = 5000, value_name = "N")]
         requests: usize,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Coldstart {
+    /// Rounds; one round measures each once
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub(crate) rounds: usize,
+    /// Functions, by the names of their images: dev.local/NAME:latest
+    #[arg(long = "function", default_value = "helloworld", num_args = 1.., value_name = "NAME")]
+    pub(crate) functions: Vec<String>,
+    /// Memory of a guest, in MiB
+    #[arg(long, default_value_t = 256, value_name = "MIB")]
+    pub(crate) guest_memory: u32,
+    /// Where every measured value goes (default: coldstart-TIME.csv)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
+    /// Where the plot goes (default: beside the values)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) guests: GuestArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Scale {
+    /// The most clones at once: 1, 2, 4 and so on up to it
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub(crate) max: usize,
+    /// How often each number is measured
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub(crate) rounds: usize,
+    /// The function, by the name of its image: dev.local/NAME:latest
+    #[arg(long, default_value = "helloworld", value_name = "NAME")]
+    pub(crate) function: String,
+    /// Memory of a guest, in MiB
+    #[arg(long, default_value_t = 128, value_name = "MIB")]
+    pub(crate) guest_memory: u32,
+    /// Where every measured value goes (default: scale-TIME.csv)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) guests: GuestArgs,
+}
+
+/// How the guests of a measurement are run.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GuestArgs {
+    /// Speak HTTP/1.1 to the function instead of gRPC
+    #[arg(long)]
+    pub(crate) http: bool,
+    /// How guests run: hardware virtualisation, emulation, or whichever works here
+    #[arg(long, default_value = "auto")]
+    pub(crate) accel: AccelChoice,
+    /// The QEMU binary, if not the one on PATH
+    #[arg(long, value_name = "FILE")]
+    pub(crate) qemu: Option<PathBuf>,
 }
 
 /// A length of time in seconds, with or without a fraction.

@@ -8,6 +8,7 @@
 //! <dir>/.draft-…                   one being written; whatever is there at the start is of a dead process and removed
 //! ```
 
+mod cache;
 mod draft;
 mod eviction;
 mod fit;

@@ -69,6 +69,8 @@ pub(crate) struct Reply {
     pub(crate) text: String,
     /// From the first byte sent to the last byte received.
     pub(crate) elapsed: Duration,
+    /// From the first byte sent to the head of the answer.
+    pub(crate) head: Duration,
     /// Phases that the gateway reported, in milliseconds, in its order (`Server-Timing`).
     pub(crate) phases: Vec<(String, f64)>,
 }
@@ -90,6 +92,15 @@ impl Connection {
         let stream = TcpStream::connect(target.address)
             .await
             .with_context(|| format!("cannot connect to the ingress at {}", target.address))?;
+        Self::over(stream, &target.authority, protocol).await
+    }
+
+    /// Speaks over a connection that is there.
+    pub(crate) async fn over(
+        stream: TcpStream,
+        authority: &str,
+        protocol: Protocol,
+    ) -> Result<Self> {
         stream.set_nodelay(true)?;
         let io = TokioIo::new(stream);
         let sender = match protocol {
@@ -106,7 +117,7 @@ impl Connection {
         };
         Ok(Self {
             sender,
-            authority: target.authority.clone(),
+            authority: authority.to_owned(),
         })
     }
 
@@ -126,6 +137,7 @@ impl Connection {
 
     async fn call_unbounded(&mut self, path: &str, data: &str, explain: bool) -> Result<Reply> {
         let started = Instant::now();
+        let head;
         let (parts, trailers, body) = match &mut self.sender {
             Sender::Http(sender) => {
                 let method = if data.is_empty() {
@@ -140,7 +152,9 @@ impl Connection {
                 let request =
                     explained(request, explain).body(Full::new(Bytes::from(data.to_owned())))?;
                 sender.ready().await?;
-                receive(sender.send_request(request).await?).await?
+                let response = sender.send_request(request).await?;
+                head = started.elapsed();
+                receive(response).await?
             }
             Sender::Grpc(sender) => {
                 let message = grpc::HelloRequest {
@@ -153,7 +167,9 @@ impl Connection {
                     .header(header::TE, "trailers");
                 let request = explained(request, explain).body(Full::new(grpc::frame(&message)))?;
                 sender.ready().await?;
-                receive(sender.send_request(request).await?).await?
+                let response = sender.send_request(request).await?;
+                head = started.elapsed();
+                receive(response).await?
             }
         };
         let elapsed = started.elapsed();
@@ -179,6 +195,7 @@ impl Connection {
         Ok(Reply {
             text,
             elapsed,
+            head,
             phases,
         })
     }

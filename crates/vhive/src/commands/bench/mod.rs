@@ -1,9 +1,17 @@
-//! `vhive bench`: measurements, each of two ways in one run, as ratios.
+//! `vhive bench`: measurements, each of several ways in one run, as ratios.
 
 mod boot;
+mod coldstart;
 mod gateway;
+mod lab;
+mod pages;
+mod plot;
+mod scale;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use anyhow::Context;
 
 use crate::cli::{Bench, Global};
 use crate::exit::Outcome;
@@ -12,12 +20,15 @@ use crate::output;
 pub(crate) async fn run(global: &Global, bench: &Bench) -> Outcome {
     match bench {
         Bench::Boot { rounds, node } => boot::run(global, *rounds, node).await,
+        Bench::Coldstart(args) => coldstart::run(global, args).await,
+        Bench::Pages { repetitions } => pages::run(global, *repetitions).await,
+        Bench::Scale(args) => scale::run(global, args).await,
         Bench::Gateway { requests } => gateway::run(*requests).await,
     }
 }
 
 /// Samples of one thing measured.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Samples(Vec<Duration>);
 
 impl Samples {
@@ -51,4 +62,24 @@ fn print(samples: &[(&str, &Samples)]) {
         "{}",
         output::table(["", "MIN", "MEDIAN", "P99", "MAX"], rows)
     );
+}
+
+/// Whether a target is met, with what it is.
+fn verdict(met: bool, target: &str) -> String {
+    format!("{target}: {}", if met { "met" } else { "missed" })
+}
+
+/// `given`, or a file in the current directory that is named after the bench and the time.
+fn file_for_values(given: Option<&Path>, bench: &str) -> PathBuf {
+    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+    given.map_or_else(
+        || PathBuf::from(format!("{bench}-{now}.csv")),
+        Path::to_owned,
+    )
+}
+
+fn write(path: &Path, text: &str) -> Outcome {
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("wrote {}", path.display());
+    Ok(())
 }
