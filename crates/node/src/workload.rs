@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seeds_stub_containers_run_their_real_image() {
+    fn the_stub_containers_of_vhive_run_their_real_image() {
         let workload = workload(&json!({
             "image": "crccheck/hello-world:latest",
             "ports": [{"name": "h2c", "containerPort": 50051}],

@@ -144,12 +144,12 @@ pub(crate) struct Up {
     #[command(flatten)]
     pub(crate) node: NodeArgs,
     #[command(flatten)]
-    pub(crate) seed: SeedFlags,
+    pub(crate) original: OriginalFlags,
 }
 
 /// What vHive's own orchestrator is told with `-snapshots`, `-upf`, `-lazy` and `-metrics`.
 #[derive(Debug, Clone, Copy, Default, Args)]
-pub(crate) struct SeedFlags {
+pub(crate) struct OriginalFlags {
     /// As vHive's -snapshots: the same as --memory file
     #[arg(long, conflicts_with = "memory")]
     pub(crate) snapshots: bool,
@@ -164,7 +164,7 @@ pub(crate) struct SeedFlags {
     pub(crate) metrics: bool,
 }
 
-impl SeedFlags {
+impl OriginalFlags {
     /// The policy that they name, if they do.
     pub(crate) fn memory(self) -> Option<node::Memory> {
         match (self.snapshots, self.upf, self.lazy) {

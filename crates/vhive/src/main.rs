@@ -6,7 +6,7 @@ mod commands;
 mod exit;
 mod host;
 mod output;
-mod seed_flags;
+mod original_flags;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ use crate::client::api::Api;
 use crate::exit::Outcome;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse_from(seed_flags::translated(std::env::args_os()));
+    let cli = Cli::parse_from(original_flags::translated(std::env::args_os()));
     // One TLS implementation for the server, the client and registries.
     if rustls::crypto::ring::default_provider()
         .install_default()

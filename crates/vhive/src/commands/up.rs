@@ -19,7 +19,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(global: &Global, args: &Up) -> Outcome {
     let mut settings = args.node.clone();
-    settings.memory = args.seed.memory().unwrap_or(settings.memory);
+    settings.memory = args.original.memory().unwrap_or(settings.memory);
     let node = start(global, &settings, args.api).await?;
     eprintln!(
         "the API listens on {}, the ingress on {}",
@@ -29,7 +29,7 @@ pub(crate) async fn run(global: &Global, args: &Up) -> Outcome {
     eprintln!(
         "next: vhive apply -f configs/knative_workloads/helloworld.yaml && vhive invoke helloworld --explain"
     );
-    if args.seed.metrics {
+    if args.original.metrics {
         eprintln!("what each guest was served is logged when it ends, as `served`");
     }
     wait_for_signal().await?;
