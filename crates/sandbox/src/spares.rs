@@ -1,6 +1,7 @@
 //! Dormant hypervisors made ahead: a clone begins with one that waits already, and only has to be told which snapshot it is.
 //!
-//! They are made for the shapes of machine that were asked for lately. One that is taken is replaced in the background.
+//! They are made for the shapes of machine that were asked for lately. One that is taken is replaced in the background,
+//! when the clone has had a moment to itself.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +21,9 @@ use crate::place::Place;
 
 /// How long the refill waits after a failure.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long nothing must have been taken before what was taken is replaced: a hypervisor that starts would keep the clone
+/// from a processor, whose request somebody waits for.
+const LULL: Duration = Duration::from_millis(250);
 /// How long spares are kept for a shape that nobody asks for. A dormant hypervisor takes tens of MiB.
 const KEPT: Duration = Duration::from_secs(600);
 
@@ -33,6 +37,8 @@ struct Inner {
     networks: Networks,
     next: AtomicU64,
     shapes: Mutex<HashMap<Shape, Shelf>>,
+    /// When a spare was last taken.
+    taken: Mutex<Option<Instant>>,
     changed: Notify,
     closed: CancellationToken,
     tasks: TaskTracker,
@@ -53,6 +59,7 @@ impl Spares {
             networks,
             next: AtomicU64::new(0),
             shapes: Mutex::default(),
+            taken: Mutex::default(),
             changed: Notify::new(),
             closed: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -83,6 +90,7 @@ impl Spares {
             let place = self.shapes().get_mut(&shape)?.spares.pop_front()?;
             // It may have been killed while it waited.
             if place.is_alive() {
+                *self.taken() = Some(Instant::now());
                 return Some(place);
             }
             self.0.tasks.spawn_blocking(move || drop(place));
@@ -120,6 +128,14 @@ impl Spares {
                 }
                 continue;
             };
+            let taken = *self.taken();
+            if let Some(end) = lull(taken, Instant::now()) {
+                tokio::select! {
+                    () = tokio::time::sleep_until(end) => {}
+                    () = self.0.closed.cancelled() => return,
+                }
+                continue;
+            }
             let number = self.0.next.fetch_add(1, Ordering::Relaxed);
             let (inner, name) = (&self.0, format!("spare-{number}"));
             let made = Place::with_dormant(
@@ -151,6 +167,10 @@ impl Spares {
         }
     }
 
+    fn taken(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A shape of which there are too few.
     fn wanting(&self) -> Option<Shape> {
         let size = self.0.config.spare_hypervisors;
@@ -174,5 +194,25 @@ impl Spares {
 
     fn shapes(&self) -> MutexGuard<'_, HashMap<Shape, Shelf>> {
         self.0.shapes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Until when replacing has to wait, if it has to. Who finds no spare takes none, so no number of clones can put it off for ever.
+fn lull(taken: Option<Instant>, now: Instant) -> Option<Instant> {
+    taken
+        .and_then(|taken| taken.checked_add(LULL))
+        .filter(|end| now < *end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_is_replaced_after_a_moment() {
+        let now = Instant::now();
+        assert_eq!(lull(None, now), None);
+        assert_eq!(lull(Some(now), now), Some(now + LULL));
+        assert_eq!(lull(Some(now), now + LULL), None);
     }
 }

@@ -36,12 +36,14 @@ impl Samples {
         self.0.push(sample);
     }
 
-    /// The sample below which `fraction` of all lie.
+    /// The sample below which `fraction` of all lie; between two samples, in proportion.
     fn quantile(&self, fraction: f64) -> Duration {
         let mut sorted = self.0.clone();
         sorted.sort();
-        let index = ((sorted.len().saturating_sub(1)) as f64 * fraction).round() as usize;
-        sorted.get(index).copied().unwrap_or_default()
+        let place = fraction * sorted.len().saturating_sub(1) as f64;
+        let at = |index: f64| sorted.get(index as usize).copied().unwrap_or_default();
+        let (below, above) = (at(place.floor()), at(place.ceil()));
+        below + above.saturating_sub(below).mul_f64(place.fract())
     }
 
     fn median(&self) -> Duration {
@@ -82,4 +84,17 @@ fn write(path: &Path, text: &str) -> Outcome {
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     println!("wrote {}", path.display());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_is_between_the_middle_two() {
+        let samples = Samples([40, 10, 20, 30].map(Duration::from_millis).to_vec());
+        assert_eq!(samples.median(), Duration::from_millis(25));
+        assert_eq!(samples.quantile(1.0), Duration::from_millis(40));
+        assert_eq!(Samples::default().median(), Duration::ZERO);
+    }
 }
