@@ -2,7 +2,10 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
+use tokio::time::timeout;
+use tracing::warn;
 use vmm::{Dormant, DormantConfig, Hypervisor};
 
 use crate::config::{Config, Shape};
@@ -10,7 +13,10 @@ use crate::instance::{Folder, Record};
 use crate::network::{Network, Pool as Networks};
 use crate::{blocking, chain};
 
-/// Dropping it takes all of it down, in this order.
+/// How long a killed hypervisor may take to end.
+pub(crate) const END: Duration = Duration::from_secs(10);
+
+/// Dropping it takes all of it down, in this order, and does not wait for the hypervisor to end.
 pub(crate) struct Place {
     pub(crate) dormant: Option<Dormant>,
     pub(crate) network: Network,
@@ -76,6 +82,22 @@ impl Place {
             Ok(place)
         })
         .await
+    }
+
+    /// Takes all of it down, and returns when nothing is left.
+    pub(crate) async fn leave(mut self) {
+        if let Some(mut dormant) = self.dormant.take() {
+            let process = dormant.process();
+            match timeout(END, dormant.kill()).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => {
+                    let error = chain(&error);
+                    warn!(error, %process, "cannot end a hypervisor that waited");
+                }
+                Err(_) => warn!(%process, "a killed hypervisor does not end"),
+            }
+        }
+        blocking(move || drop(self)).await;
     }
 
     /// Whether the hypervisor that waits has not ended meanwhile.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -93,7 +94,7 @@ impl Spares {
                 *self.taken() = Some(Instant::now());
                 return Some(place);
             }
-            self.0.tasks.spawn_blocking(move || drop(place));
+            self.0.tasks.spawn(place.leave());
         }
     }
 
@@ -114,11 +115,11 @@ impl Spares {
         self.0.tasks.close();
         self.0.tasks.wait().await;
         let shelves = std::mem::take(&mut *self.shapes());
-        crate::blocking(move || drop(shelves)).await;
+        leave(shelves.into_values()).await;
     }
 
     async fn refill(self) {
-        loop {
+        while !self.0.closed.is_cancelled() {
             let changed = self.0.changed.notified();
             let Some(shape) = self.wanting() else {
                 tokio::select! {
@@ -138,6 +139,7 @@ impl Spares {
             }
             let number = self.0.next.fetch_add(1, Ordering::Relaxed);
             let (inner, name) = (&self.0, format!("spare-{number}"));
+            // Half-made, it could not be taken down as a whole.
             let made = Place::with_dormant(
                 &inner.config,
                 &*inner.hypervisor,
@@ -145,11 +147,7 @@ impl Spares {
                 &name,
                 shape,
             );
-            let made = tokio::select! {
-                made = made => made,
-                () = self.0.closed.cancelled() => return,
-            };
-            match made {
+            match made.await {
                 Ok(place) => {
                     if let Some(shelf) = self.shapes().get_mut(&shape) {
                         shelf.spares.push_back(place);
@@ -189,12 +187,18 @@ impl Spares {
             .extract_if(|_, shelf| now - shelf.last_asked >= KEPT)
             .map(|(_, shelf)| shelf)
             .collect();
-        crate::blocking(move || drop(old)).await;
+        leave(old.into_iter()).await;
     }
 
     fn shapes(&self) -> MutexGuard<'_, HashMap<Shape, Shelf>> {
         self.0.shapes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Takes down all spares of these shelves.
+async fn leave(shelves: impl Iterator<Item = Shelf>) {
+    let spares = shelves.flat_map(|shelf| shelf.spares);
+    join_all(spares.map(Place::leave)).await;
 }
 
 /// Until when replacing has to wait, if it has to. Who finds no spare takes none, so no number of clones can put it off for ever.

@@ -69,22 +69,29 @@ impl Guest {
 
     /// Dials until somebody answers, as a guest does that was told to leave, and becomes what it is told to.
     pub async fn resume(&self) -> anyhow::Result<(Link, Resume)> {
+        let (mut link, resume) = self.come_back().await?;
+        link.send(&ToHost::Resumed).await?;
+        Ok((link, resume))
+    }
+
+    /// The same, up to what it is told to become.
+    pub async fn come_back(&self) -> anyhow::Result<(Link, Resume)> {
         loop {
-            let Ok(mut link) = self.dial().await else {
-                tokio::time::sleep(REDIAL_PAUSE).await;
-                continue;
-            };
-            link.present(true).await?;
-            match link.receive().await? {
-                Some(ToGuest::Resume(resume)) => {
-                    link.send(&ToHost::Resumed).await?;
-                    return Ok((link, resume));
-                }
-                // Somebody who does not stay was not meant.
-                None => {}
-                other => bail!("expected to be told to resume, not {other:?}"),
+            // Somebody who does not stay was not meant: it may be a listener of old that is on its way out.
+            match self.introduce().await {
+                Ok((link, Some(ToGuest::Resume(resume)))) => return Ok((link, resume)),
+                Ok((_, Some(other))) => bail!("expected to be told to resume, not {other:?}"),
+                Ok((_, None)) | Err(_) => tokio::time::sleep(REDIAL_PAUSE).await,
             }
         }
+    }
+
+    /// Presents itself as one that comes back, and returns the answer.
+    async fn introduce(&self) -> anyhow::Result<(Link, Option<ToGuest>)> {
+        let mut link = self.dial().await?;
+        link.present(true).await?;
+        let answer = link.receive().await?;
+        Ok((link, answer))
     }
 
     /// Writes to the console, as far as it takes it at once.

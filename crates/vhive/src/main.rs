@@ -5,8 +5,8 @@ mod client;
 mod commands;
 mod exit;
 mod host;
-mod output;
 mod original_flags;
+mod output;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

@@ -1,12 +1,14 @@
 //! The effects of the short way up: a hypervisor that waits becomes a clone, and its agent is told who it is.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::net::{SocketAddrV4, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sys::netns::NetNs;
+use sys::netns::{self, NetNs};
+use tokio::time::{Instant, sleep};
 use vmm::agent::Listener;
 use vmm::agent::protocol::{self, Process, Resume};
 use vmm::{Dormant, RestoreConfig};
@@ -20,6 +22,11 @@ use crate::{blocking, chain};
 
 /// Bytes of entropy that a guest is given: what its kernel takes to seed itself.
 const ENTROPY: usize = 32;
+
+/// How long the address of an agent's listener may stay in use after it was closed.
+const IN_USE: Duration = Duration::from_secs(5);
+/// Between two tries to listen there.
+const AGAIN: Duration = Duration::from_millis(2);
 
 /// What a clone is made of.
 pub(super) struct Clone {
@@ -105,7 +112,20 @@ fn entropy() -> Result<Vec<u8>, AgentError> {
 }
 
 /// The agent's listener in the namespace, for the agent to come back to.
-pub(super) fn listen(namespace: &NetNs) -> Result<TcpListener, String> {
+///
+/// A program that another thread is about to start has all descriptors of this process until it runs, and so perhaps that of the
+/// listener that the agent first came to: its address is in use for that moment longer.
+pub(super) async fn listen(namespace: &NetNs) -> Result<TcpListener, String> {
     let address = SocketAddrV4::new(protocol::HOST, protocol::HOST_PORT);
-    namespace.tcp_listen(address).map_err(|error| chain(&error))
+    let given_up = Instant::now() + IN_USE;
+    loop {
+        match namespace.tcp_listen(address) {
+            Err(netns::Error::Socket { source, .. })
+                if source.kind() == ErrorKind::AddrInUse && Instant::now() < given_up =>
+            {
+                sleep(AGAIN).await;
+            }
+            listening => return listening.map_err(|error| chain(&error)),
+        }
+    }
 }

@@ -72,7 +72,7 @@ pub(super) async fn write(
             let (namespace, order) = (namespace.ok_or(OUT_OF_ORDER)?, order.ok_or(OUT_OF_ORDER)?);
             let written = save(&mut machine, &order).await;
             // Not before the guest stands still, or its agent would be saved with a connection that no clone has.
-            let agent = restoring::listen(&namespace)?;
+            let agent = restoring::listen(&namespace).await?;
             machine.resume().await.map_err(|error| chain(&error))?;
             tokio::spawn(finish(written, order));
             Ok((machine, agent))

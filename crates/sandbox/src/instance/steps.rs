@@ -21,14 +21,11 @@ use super::task::Environment;
 use crate::arrival::Served;
 use crate::config::{Config, Probe, Spec};
 use crate::logs::{Progress, Writer};
-use crate::place::Place;
+use crate::place::{END, Place};
 use crate::{blocking, chain, probe};
 
 /// The state machine never asks for a step whose means are not there yet.
 pub(super) const OUT_OF_ORDER: &str = "it was asked for out of order";
-
-/// How long a killed hypervisor may take to end.
-const END: Duration = Duration::from_secs(10);
 
 /// What a step came to. Errors are told to the user, so they are text by now.
 pub(super) enum Outcome {
@@ -248,11 +245,10 @@ pub(super) async fn release(
             Err(_) => warn!(instance = id, %process, "a killed hypervisor does not end"),
         }
     }
-    blocking(move || {
-        // A page server goes after its guest.
-        drop(served);
-        drop(place);
-    })
-    .await;
+    // A page server goes after its guest.
+    blocking(move || drop(served)).await;
+    if let Some(place) = place {
+        place.leave().await;
+    }
     Outcome::Released
 }

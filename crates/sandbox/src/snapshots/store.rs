@@ -117,7 +117,7 @@ impl Snapshots {
                     }
                 }
             }
-            // Fails as long as there is something in it.
+            // Fails as long as there is a snapshot in it.
             let _ = fs::remove_dir(&key);
         }
         Ok(Self(Arc::new(Inner {

@@ -59,9 +59,15 @@ impl Node {
 
     async fn on(folder: Arc<TempDir>, hypervisor: FakeHypervisor, config: Config) -> Self {
         let (kernel, root) = (hypervisor.kernel(), hypervisor.root());
-        let (sandbox, _) = Sandbox::open(config.clone(), Arc::new(hypervisor), kernel)
-            .await
-            .unwrap();
+        let hypervisor = Arc::new(hypervisor);
+        // A program that another test is about to start has all descriptors of this process until it runs, and so perhaps the lock of
+        // the node before.
+        let sandbox = loop {
+            match Sandbox::open(config.clone(), hypervisor.clone(), kernel.clone()).await {
+                Err(sandbox::Error::InUse { .. }) => tokio::task::yield_now().await,
+                opened => break opened.unwrap().0,
+            }
+        };
         Self {
             sandbox,
             config,
@@ -92,7 +98,10 @@ impl Node {
     pub(crate) async fn take_snapshot(&self) -> Arc<Snapshot> {
         let instance = self.start_saveable("to-be-saved");
         ready(&instance).await;
-        let snapshot = save(&instance).await.unwrap();
+        let saved = save(&instance).await;
+        let state = instance.state();
+        assert_eq!(state, State::Ready, "{saved:?}");
+        let snapshot = saved.unwrap();
         instance.stop(Duration::ZERO);
         stopped(&instance).await;
         snapshot

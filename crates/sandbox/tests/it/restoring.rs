@@ -111,9 +111,7 @@ async fn fails(guest: Guest, clone: Clone) -> anyhow::Result<()> {
         Clone::NeverDials => {}
         Clone::Dies => guest.die().await,
         Clone::Refuses => {
-            let mut link = guest.dial().await?;
-            link.present(true).await?;
-            link.receive().await?;
+            let (mut link, _) = guest.come_back().await?;
             link.failed("resume", "I will not").await?;
         }
         Clone::TalksNonsense => guest.dial().await?.send_raw(&[0xff; 64]).await?,

@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use agent::protocol::{ToGuest, ToHost};
-use sandbox::{SaveError, State};
+use sandbox::{Handle, SaveError, State};
+use sys::process::ProcessId;
 use testkit::guest::{Guest, well_behaved};
 use testkit::hypervisor::FakeHypervisor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::node::{LONG, Node, assert_failure, failure, ready, save, stopped};
@@ -209,7 +211,7 @@ async fn leaves(
     match leave {
         Leave::Hang => {}
         Leave::Die => guest.die().await,
-        Leave::ComeBackMute | Leave::Refuse => {
+        Leave::ComeBackMute => {
             link.send(&ToHost::Quiesced).await?;
             link = loop {
                 if let Ok(link) = guest.dial().await {
@@ -218,13 +220,14 @@ async fn leaves(
                 tokio::task::yield_now().await;
             };
         }
-    }
-    if let Leave::Refuse = leave {
-        link.present(true).await?;
-        link.receive().await?;
-        link.failed("resume", "I will not").await?;
+        Leave::Refuse => {
+            link.send(&ToHost::Quiesced).await?;
+            link = guest.come_back().await?.0;
+            link.failed("resume", "I will not").await?;
+        }
     }
     there.send(())?;
+    let _stays_open = link;
     std::future::pending().await
 }
 
@@ -255,6 +258,61 @@ async fn a_stop_while_an_instance_leaves_ends_it_cleanly_and_takes_no_snapshot()
             assert!(!node.folder("hello").exists());
         }
     }
+}
+
+/// An instance that is saved and stands still, until [`go_on`].
+async fn standing_still(
+    node: &Node,
+) -> (
+    Handle,
+    JoinHandle<Result<Arc<sandbox::snapshots::Snapshot>, SaveError>>,
+) {
+    let instance = node.start_saveable("hello");
+    ready(&instance).await;
+    let folder = node.folder("hello");
+    fs::write(folder.join("hold"), "").unwrap();
+    let saving = tokio::spawn({
+        let instance = instance.clone();
+        async move { save(&instance).await }
+    });
+    let holding = async {
+        while !folder.join("holding").exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, holding).await.expect("it is never saved");
+    (instance, saving)
+}
+
+fn go_on(node: &Node) {
+    fs::remove_file(node.folder("hello").join("hold")).unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_while_the_guest_is_written_waits_for_that() {
+    let node = Node::new(well_behaved).await;
+    let (instance, saving) = standing_still(&node).await;
+    instance.stop(Duration::ZERO);
+    let mut states = instance.watch();
+    states.wait_for(|it| *it == State::Draining).await.unwrap();
+    go_on(&node);
+    assert_eq!(stopped(&instance).await, State::Stopped);
+    saving.await.unwrap().unwrap();
+    assert_eq!(node.snapshot_files(), ["key"]);
+    assert!(node.namespaces().is_empty());
+}
+
+#[tokio::test]
+async fn a_hypervisor_that_dies_while_it_writes_is_a_failure_and_leaves_no_snapshot() {
+    let node = Node::new(well_behaved).await;
+    let (instance, saving) = standing_still(&node).await;
+    let process = ProcessId::of(instance.pid().unwrap()).unwrap();
+    process.kill_and_wait(LONG).unwrap();
+    let failed = failure(&instance).await;
+    assert_failure(&failed, sandbox::Reason::SaveFailed, &["did not come back"]);
+    saving.await.unwrap().unwrap_err();
+    assert_eq!(node.snapshot_files(), [""; 0]);
+    assert!(node.namespaces().is_empty());
 }
 
 #[tokio::test]
