@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::demand::Doorbells;
-use crate::revision::Command;
+use crate::revision::{Command, Trouble};
 
 const API_VERSION: &str = "vhive.dev/v1";
 
@@ -186,7 +186,7 @@ async fn create(
     }
     match answered.await {
         Ok(Ok(snapshot)) => (StatusCode::CREATED, Json(object(&snapshot))).into_response(),
-        Ok(Err(SaveError::NotReady)) => failed(
+        Ok(Err(Trouble::Failed(SaveError::NotReady))) => failed(
             StatusCode::CONFLICT,
             "Conflict",
             &format!(
@@ -194,7 +194,15 @@ async fn create(
                 wish.spec.revision
             ),
         ),
-        Ok(Err(error)) => failed(
+        Ok(Err(Trouble::Busy)) => failed(
+            StatusCode::CONFLICT,
+            "Conflict",
+            &format!(
+                "the requests of revision {} did not end; try again when it is idle",
+                wish.spec.revision
+            ),
+        ),
+        Ok(Err(Trouble::Failed(error))) => failed(
             StatusCode::INTERNAL_SERVER_ERROR,
             "InternalError",
             &error.to_string(),

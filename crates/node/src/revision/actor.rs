@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use super::failure::observed;
 use super::fleet::{Fleet, Life};
-use super::saving::{Asker, Saved, Saving};
+use super::saving::{Asker, Saved, Saving, Trouble};
 use super::{Command, Hands};
 use crate::images;
 use crate::instances::Instance;
@@ -365,7 +365,7 @@ impl Actor {
         let Some(instance) = instance else {
             if let Some(asker) = asker {
                 // Who asked may have gone.
-                let _ = asker.send(Err(SaveError::NotReady));
+                let _ = asker.send(Err(Trouble::Failed(SaveError::NotReady)));
             }
             return;
         };

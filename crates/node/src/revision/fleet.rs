@@ -105,14 +105,18 @@ impl Fleet {
         self.members.into_values().map(|it| it.handle).collect()
     }
 
-    /// Takes `count` instances out of service: those that are not ready yet first, then the youngest.
+    /// Takes `count` instances out of service: those that are not ready yet first, then the youngest. One that is being saved is the
+    /// last to go, for its snapshot would be lost.
     pub(super) fn take_out(&mut self, count: usize) -> Vec<Handle> {
         let mut candidates: Vec<&mut Member> = self
             .members
             .values_mut()
             .filter(|member| !member.leaving)
             .collect();
-        candidates.sort_by_key(|member| (member.state == State::Ready, Reverse(member.started)));
+        candidates.sort_by_key(|member| {
+            let answers = matches!(member.state, State::Ready | State::Saving);
+            (answers, member.saving, Reverse(member.started))
+        });
         candidates
             .into_iter()
             .take(count)

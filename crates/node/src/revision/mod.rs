@@ -28,7 +28,7 @@ use crate::instances::Instances;
 use crate::logs::Logs;
 use crate::workload::Workload;
 
-pub(crate) use saving::Asker;
+pub(crate) use saving::{Asker, Trouble};
 
 /// What every revision's actor works with.
 #[derive(Clone)]

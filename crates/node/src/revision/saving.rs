@@ -15,7 +15,7 @@ use tracing::info;
 const DRAIN: Duration = Duration::from_millis(200);
 
 /// Whoever asked for a snapshot by hand.
-pub(crate) type Asker = oneshot::Sender<Result<Arc<Snapshot>, SaveError>>;
+pub(crate) type Asker = oneshot::Sender<Result<Arc<Snapshot>, Trouble>>;
 
 /// How the saving of one instance went.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ pub(super) struct Saved {
 }
 
 /// Why an instance was not saved.
-#[derive(Debug)]
-pub(super) enum Trouble {
+#[derive(Clone, Debug)]
+pub(crate) enum Trouble {
     /// Requests kept coming.
     Busy,
     Failed(SaveError),
@@ -95,13 +95,7 @@ impl Saving {
             };
             if let Some(asker) = asker {
                 // Who asked may have gone.
-                let _ = asker.send(match &result {
-                    Ok(snapshot) => Ok(snapshot.clone()),
-                    Err(Trouble::Busy) => Err(SaveError::Failed(
-                        "its requests did not end; try again when it is idle".to_owned(),
-                    )),
-                    Err(Trouble::Failed(error)) => Err(error.clone()),
-                });
+                let _ = asker.send(result.clone());
             }
             let instance = instance.id().to_owned();
             // The actor may have ended.

@@ -32,6 +32,9 @@ pub(crate) struct Habits {
     linger: Arc<AtomicBool>,
     lingers: Arc<Notify>,
     leave: Arc<Notify>,
+    /// Think about requests until the test says so.
+    think: Arc<AtomicBool>,
+    answer: Arc<Notify>,
 }
 
 /// What is answered by a function that came out of a snapshot.
@@ -64,6 +67,15 @@ impl Habits {
 
     pub(crate) fn linger(&self) {
         self.linger.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn think(&self) {
+        self.think.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets one request be answered.
+    pub(crate) fn answer(&self) {
+        self.answer.notify_one();
     }
 
     /// Waits until a function that lingers is asked to leave.
@@ -201,6 +213,10 @@ async fn serve(listener: TcpListener, program: String, habits: Habits) -> anyhow
                 habits.asked.notify_one();
             }
             drop(habits.answers.read().await);
+            if habits.think.load(Ordering::SeqCst) {
+                // The probe of a readiness comes before, and other requests on this connection after.
+                habits.answer.notified().await;
+            }
             // Whoever hangs up gets no answer.
             answer(stream, "200 OK", &program).await
         });

@@ -248,6 +248,30 @@ async fn what_cannot_be_saved_is_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_function_whose_requests_do_not_end_is_not_saved_and_goes_on() {
+    let rig = Rig::new().await;
+    rig.deploy("hello").await;
+    rig.habits.think();
+    let waiting = rig.begin_call("hello");
+    // Until the request has got there, it can be saved.
+    let refusal = loop {
+        match rig.take("hello-00001").await {
+            (201, _) => {}
+            (status, refusal) => break (status, refusal),
+        }
+    };
+    assert_eq!((refusal.0, &refusal.1["reason"]), (409, &json!("Conflict")));
+    assert_eq!(
+        refusal.1["message"],
+        "the requests of revision hello-00001 did not end; try again when it is idle"
+    );
+    rig.habits.answer();
+    let answer = waiting.await.unwrap();
+    assert_eq!((answer.status, answer.body.as_str()), (200, "/first"));
+    rig.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_way_of_memory_that_there_is_not_is_named_in_a_condition() {
     let rig = Rig::new().await;
     let fast = json!({"vhive.dev/memory": "fast"});
