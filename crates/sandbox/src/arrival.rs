@@ -47,8 +47,17 @@ pub(crate) struct Served {
     snapshot: Arc<Snapshot>,
     /// What it faults is to become the working set.
     recording: bool,
-    /// The guest must not run before all is installed.
-    installed_first: bool,
+    /// What must not begin before all is installed.
+    installed_before: Option<Before>,
+}
+
+/// A step of a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// The state is loaded.
+    Load,
+    /// The guest runs on.
+    Resume,
 }
 
 /// Arranges it for a hypervisor that waits, whose instance has this folder. Blocks for a moment.
@@ -72,7 +81,11 @@ pub(crate) fn arrange(
         }
         Way::Served { policy, recording } => (policy, recording),
     };
-    let installed_first = matches!(memory, Memory::Paper | Memory::Resident);
+    let installed_before = match memory {
+        Memory::Resident => Some(Before::Load),
+        Memory::Paper => Some(Before::Resume),
+        _ => None,
+    };
     debug!(policy = policy.name(), recording, "memory is served");
     let socket = folder.join(SOCKET);
     let listener = listen(&socket)
@@ -90,7 +103,7 @@ pub(crate) fn arrange(
             server: Arc::new(server),
             snapshot: snapshot.clone(),
             recording,
-            installed_first,
+            installed_before,
         }),
     })
 }
@@ -182,9 +195,9 @@ fn start_reading(snapshot: &Snapshot) {
 }
 
 impl Served {
-    /// What the guest has to wait for before it runs on.
-    pub(crate) fn gate(&self) -> Option<Gate> {
-        let server = self.installed_first.then(|| self.server.clone())?;
+    /// What has to be waited for before this step.
+    pub(crate) fn gate(&self, step: Before) -> Option<Gate> {
+        let server = (self.installed_before == Some(step)).then(|| self.server.clone())?;
         Some(Gate(Box::pin(async move {
             match server.installed().await {
                 Ok(memory::Installed { error: None, .. }) => Ok(()),

@@ -73,12 +73,14 @@ pub struct RestoreConfig {
     pub state: File,
     /// Where its memory comes from.
     pub memory: Backing,
+    /// The state is loaded only after this, if it is given. To load it touches memory.
+    pub before_load: Option<Gate>,
     /// The guest runs on only after this, if it is given: when all that it is to find has been installed, say. Why it came to
     /// nothing is told to the user.
     pub before_resume: Option<Gate>,
 }
 
-/// What the guest waits for before it runs on.
+/// What a restore waits for before it goes on.
 pub struct Gate(pub Pin<Box<dyn Future<Output = Result<(), String>> + Send>>);
 
 impl fmt::Debug for Gate {

@@ -15,7 +15,7 @@ use vmm::{Dormant, RestoreConfig};
 
 use super::steps::{AgentError, OUT_OF_ORDER, Outcome, Restored};
 use super::task::Environment;
-use crate::arrival::{self, Arrival, Served};
+use crate::arrival::{self, Arrival, Before};
 use crate::config::Memory;
 use crate::snapshots::Snapshot;
 use crate::{blocking, chain};
@@ -59,11 +59,13 @@ pub(super) async fn restore(environment: Arc<Environment>, clone: Option<Clone>)
             })
             .await?;
             let Arrival { backing, served } = arrival;
+            let gate = |step| served.as_ref().and_then(|served| served.gate(step));
             let config = RestoreConfig {
                 root,
                 state,
                 memory: backing,
-                before_resume: served.as_ref().and_then(Served::gate),
+                before_load: gate(Before::Load),
+                before_resume: gate(Before::Resume),
             };
             let machine = tokio::select! {
                 restored = environment.hypervisor.restore(dormant, config) => {

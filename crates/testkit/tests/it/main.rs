@@ -110,6 +110,7 @@ async fn a_fake_guest_is_saved_and_its_clone_resumes() {
         root: hypervisor.root(),
         state,
         memory: Backing::File(memory),
+        before_load: None,
         before_resume: None,
     };
     let mut clone = hypervisor.restore(dormant, config).await.unwrap();

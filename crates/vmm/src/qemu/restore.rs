@@ -108,6 +108,11 @@ async fn steps(dormant: &mut Dormant, config: RestoreConfig) -> Result<Phases, F
     });
     end("bind");
 
+    if let Some(gate) = config.before_load {
+        gate.0.await.map_err(Failure::Gate)?;
+        end("gate");
+    }
+
     load(&mut machine.qmp, config.state)
         .await
         .map_err(Failure::Load)?;

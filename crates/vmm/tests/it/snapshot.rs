@@ -65,6 +65,7 @@ impl Snapshot {
             root: root::image().to_owned(),
             state: File::open(self.path("state")).unwrap(),
             memory,
+            before_load: None,
             before_resume: None,
         }
     }

@@ -131,9 +131,9 @@ async fn one_round(
     end(&booted.handle).await;
 
     for cache in [Cache::Cold, Cache::Warm] {
-        // Who comes first may find the machine in another state than who comes after.
+        // Who comes first may find the machine in another state than who comes after, and so may who comes after whom.
         let mut order = RESTORES;
-        order.rotate_left(round % RESTORES.len());
+        fastrand::shuffle(&mut order);
         for (policy, memory) in order {
             if snapshot.working_set_header().is_none() {
                 found.recorded_again += 1;
