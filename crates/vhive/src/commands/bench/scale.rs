@@ -32,6 +32,8 @@ struct Own {
 struct Found {
     clones: usize,
     times: Samples,
+    /// What the machine computed until all had answered, for each of them.
+    busy: Samples,
     own: Vec<Own>,
 }
 
@@ -49,7 +51,7 @@ async fn measure(lab: &Lab, args: &Scale) -> Outcome<(String, Vec<Found>)> {
     let function = lab.function(&args.function)?;
     let snapshot = lab.snapshot(&function).await?;
     let mut csv = format!(
-        "# {}\nclones,round,ms,process_bytes,guest_bytes,wrote_bytes\n",
+        "# {}\nclones,round,ms,processor_ms,process_bytes,guest_bytes,wrote_bytes\n",
         lab.description
     );
     let powers = (0..).map(|power| 1 << power);
@@ -68,13 +70,15 @@ async fn measure(lab: &Lab, args: &Scale) -> Outcome<(String, Vec<Found>)> {
             tokio::task::spawn_blocking(move || snapshot.read_in())
                 .await?
                 .context("cannot read the snapshot")?;
-            let clones = at_once(lab, &function, found.clones, &memory).await?;
+            let (busy, clones) = at_once(lab, &function, found.clones, &memory).await?;
+            found.busy.add(busy);
             for (took, own) in clones {
                 let _ = writeln!(
                     csv,
-                    "{},{round},{:.3},{},{},{}",
+                    "{},{round},{:.3},{:.3},{},{},{}",
                     found.clones,
                     took.as_secs_f64() * 1e3,
+                    busy.as_secs_f64() * 1e3,
                     own.process,
                     own.guest,
                     own.wrote
@@ -93,8 +97,10 @@ async fn at_once(
     function: &Function,
     clones: usize,
     memory: &Path,
-) -> Outcome<Vec<(Duration, Own)>> {
+) -> Outcome<(Duration, Vec<(Duration, Own)>)> {
+    let before = processor_time()?;
     let started = join_all((0..clones).map(|_| lab.start(function, Some(Memory::Auto)))).await;
+    let busy = processor_time()?.saturating_sub(before);
     let mut found = Vec::new();
     let mut failure = None;
     let mut handles = Vec::new();
@@ -111,7 +117,8 @@ async fn at_once(
         }
     }
     join_all(handles.iter().map(end)).await;
-    failure.map_or(Ok(found), Err)
+    let each = busy / u32::try_from(clones).unwrap_or(u32::MAX);
+    failure.map_or(Ok((each, found)), Err)
 }
 
 /// Asks the kernel what of a process's memory is its own; `memory` is the file that the guest's memory is mapped from.
@@ -119,6 +126,26 @@ fn own(pid: u32, memory: &Path) -> anyhow::Result<Own> {
     let path = format!("/proc/{pid}/smaps");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
     Ok(count(&text, &memory.to_string_lossy()))
+}
+
+/// What all processors of the machine have computed since it was started (`proc_stat(5)`), in hundredths of a second.
+fn processor_time() -> anyhow::Result<Duration> {
+    const IDLE: [usize; 2] = [3, 4];
+    let path = "/proc/stat";
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    let ticks = text
+        .lines()
+        .find_map(|line| line.strip_prefix("cpu "))
+        .with_context(|| format!("{path} has no line for all processors"))?;
+    let busy = ticks
+        .split_whitespace()
+        // What guests of this machine take is in the first two already.
+        .take(8)
+        .enumerate()
+        .filter(|(field, _)| !IDLE.contains(field))
+        .map(|(_, ticks)| ticks.parse().unwrap_or(0))
+        .sum::<u64>();
+    Ok(Duration::from_millis(busy * 10))
 }
 
 fn count(smaps: &str, memory: &str) -> Own {
@@ -160,6 +187,7 @@ fn report(all: &[Found]) -> Outcome {
             found.clones.to_string(),
             output::duration(found.times.quantile(0.5)),
             output::duration(found.times.quantile(0.95)),
+            output::duration(found.busy.median()),
             output::size(median(found, |own| own.process)),
             output::size(median(found, |own| own.guest)),
             output::size(median(found, |own| own.wrote)),
@@ -169,6 +197,7 @@ fn report(all: &[Found]) -> Outcome {
         "CLONES",
         "P50",
         "P95",
+        "PROCESSOR",
         "PRIVATE, HYPERVISOR",
         "PRIVATE, GUEST MEMORY",
         "WRITTEN",
