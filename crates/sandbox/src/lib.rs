@@ -18,6 +18,7 @@ mod sandbox;
 pub mod snapshots;
 mod spares;
 mod state;
+mod turns;
 mod users;
 
 pub use config::{Config, Memory, Probe, SnapshotUse, Spec};

@@ -24,6 +24,7 @@ use crate::recovery::{self, Recovered};
 use crate::snapshots::{self, Snapshot, Snapshots};
 use crate::spares::Spares;
 use crate::state::{Failure, Reason, State};
+use crate::turns::Turns;
 
 /// A sandbox could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +106,13 @@ impl Sandbox {
         })
         .await?;
         let networks = Networks::new(&config.node_id, config.net_pool_size);
-        let spares = Spares::new(config.clone(), hypervisor.clone(), networks.clone());
+        let turns = Turns::new();
+        let spares = Spares::new(
+            config.clone(),
+            hypervisor.clone(),
+            networks.clone(),
+            turns.clone(),
+        );
         let sandbox = Self(Arc::new(Inner {
             environment: Arc::new(Environment {
                 config,
@@ -113,6 +120,7 @@ impl Sandbox {
                 kernel,
                 networks,
                 spares,
+                turns,
                 snapshots,
             }),
             instances: Mutex::default(),

@@ -19,12 +19,14 @@ use vmm::Hypervisor;
 use crate::config::{Config, Shape};
 use crate::network::Pool as Networks;
 use crate::place::Place;
+use crate::turns::Turns;
 
 /// How long the refill waits after a failure.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long nothing must have been taken before what was taken is replaced: a hypervisor that starts would keep the clone
-/// from a processor, whose request somebody waits for.
+/// How long no clone must have come up before what was taken is replaced: the first request comes when a clone is ready.
 const LULL: Duration = Duration::from_millis(250);
+/// Clones that keep coming put it off so long at most.
+const AT_LATEST: Duration = Duration::from_secs(5);
 /// How long spares are kept for a shape that nobody asks for. A dormant hypervisor takes tens of MiB.
 const KEPT: Duration = Duration::from_secs(600);
 
@@ -38,8 +40,7 @@ struct Inner {
     networks: Networks,
     next: AtomicU64,
     shapes: Mutex<HashMap<Shape, Shelf>>,
-    /// When a spare was last taken.
-    taken: Mutex<Option<Instant>>,
+    turns: Turns,
     changed: Notify,
     closed: CancellationToken,
     tasks: TaskTracker,
@@ -53,14 +54,19 @@ struct Shelf {
 
 impl Spares {
     /// Keeps `config.spare_hypervisors` of each shape that is asked for, until it is closed.
-    pub(crate) fn new(config: Config, hypervisor: Arc<dyn Hypervisor>, networks: Networks) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        hypervisor: Arc<dyn Hypervisor>,
+        networks: Networks,
+        turns: Turns,
+    ) -> Self {
         let spares = Self(Arc::new(Inner {
             config,
             hypervisor,
             networks,
             next: AtomicU64::new(0),
             shapes: Mutex::default(),
-            taken: Mutex::default(),
+            turns,
             changed: Notify::new(),
             closed: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -91,7 +97,6 @@ impl Spares {
             let place = self.shapes().get_mut(&shape)?.spares.pop_front()?;
             // It may have been killed while it waited.
             if place.is_alive() {
-                *self.taken() = Some(Instant::now());
                 return Some(place);
             }
             self.0.tasks.spawn(place.leave());
@@ -129,13 +134,9 @@ impl Spares {
                 }
                 continue;
             };
-            let taken = *self.taken();
-            if let Some(end) = lull(taken, Instant::now()) {
-                tokio::select! {
-                    () = tokio::time::sleep_until(end) => {}
-                    () = self.0.closed.cancelled() => return,
-                }
-                continue;
+            tokio::select! {
+                () = self.0.turns.quiet(LULL, Instant::now() + AT_LATEST) => {}
+                () = self.0.closed.cancelled() => return,
             }
             let number = self.0.next.fetch_add(1, Ordering::Relaxed);
             let (inner, name) = (&self.0, format!("spare-{number}"));
@@ -163,10 +164,6 @@ impl Spares {
                 }
             }
         }
-    }
-
-    fn taken(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A shape of which there are too few.
@@ -199,24 +196,4 @@ impl Spares {
 async fn leave(shelves: impl Iterator<Item = Shelf>) {
     let spares = shelves.flat_map(|shelf| shelf.spares);
     join_all(spares.map(Place::leave)).await;
-}
-
-/// Until when replacing has to wait, if it has to. Who finds no spare takes none, so no number of clones can put it off for ever.
-fn lull(taken: Option<Instant>, now: Instant) -> Option<Instant> {
-    taken
-        .and_then(|taken| taken.checked_add(LULL))
-        .filter(|end| now < *end)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_taken_is_replaced_after_a_moment() {
-        let now = Instant::now();
-        assert_eq!(lull(None, now), None);
-        assert_eq!(lull(Some(now), now), Some(now + LULL));
-        assert_eq!(lull(Some(now), now + LULL), None);
-    }
 }

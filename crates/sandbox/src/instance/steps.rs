@@ -22,6 +22,7 @@ use crate::arrival::Served;
 use crate::config::{Config, Probe, Spec};
 use crate::logs::{Progress, Writer};
 use crate::place::{END, Place};
+use crate::turns::Turn;
 use crate::{blocking, chain, probe};
 
 /// The state machine never asks for a step whose means are not there yet.
@@ -46,6 +47,8 @@ pub(super) enum Outcome {
 pub(super) struct Taken {
     pub(super) place: Place,
     pub(super) log: Writer,
+    /// A clone's.
+    pub(super) turn: Option<Turn>,
 }
 
 /// A machine that goes on where a snapshot was taken.
@@ -89,8 +92,8 @@ pub(super) async fn take_place(
         async {
             let log = open_log(&environment.config, spec.log.clone(), progress);
             let place = find_place(&environment, &spec, restored);
-            let (place, log) = tokio::try_join!(place, log)?;
-            Ok(Box::new(Taken { place, log }))
+            let ((place, turn), log) = tokio::try_join!(place, log)?;
+            Ok(Box::new(Taken { place, log, turn }))
         }
         .await,
     )
@@ -100,21 +103,25 @@ async fn find_place(
     environment: &Environment,
     spec: &Spec,
     restored: bool,
-) -> Result<Place, String> {
+) -> Result<(Place, Option<Turn>), String> {
     let Environment {
         config,
         hypervisor,
         networks,
         spares,
+        turns,
         ..
     } = environment;
     if !restored {
-        return Place::new(config, networks, &spec.id).await;
+        return Ok((Place::new(config, networks, &spec.id).await?, None));
     }
-    match spares.take(spec.shape()) {
-        Some(place) => Ok(place),
-        None => Place::with_dormant(config, &**hypervisor, networks, &spec.id, spec.shape()).await,
-    }
+    let turn = turns.take().await;
+    let shape = spec.shape();
+    let place = match spares.take(shape) {
+        Some(place) => place,
+        None => Place::with_dormant(config, &**hypervisor, networks, &spec.id, shape).await?,
+    };
+    Ok((place, Some(turn)))
 }
 
 async fn open_log(config: &Config, log: PathBuf, progress: Progress) -> Result<Writer, String> {

@@ -28,6 +28,7 @@ use crate::place::Place;
 use crate::snapshots::{Origin, Snapshot, Snapshots};
 use crate::spares::Spares;
 use crate::state::{Exit, Failure, Reason, State};
+use crate::turns::{Turn, Turns};
 
 /// From the start of a restore until the agent has been told who it is, and the same after a save, unless not even a boot may take
 /// so long.
@@ -42,6 +43,7 @@ pub(crate) struct Environment {
     pub(crate) kernel: Kernel,
     pub(crate) networks: Networks,
     pub(crate) spares: Spares,
+    pub(crate) turns: Turns,
     pub(crate) snapshots: Snapshots,
 }
 
@@ -82,6 +84,8 @@ pub(crate) struct Task {
     deadline: Option<Instant>,
     /// When the phase under way began.
     phase: Instant,
+    /// Until it is ready or fails, if it is restored.
+    turn: Option<Turn>,
     /// What the part that failed said of itself.
     trouble: Option<String>,
 
@@ -134,6 +138,7 @@ impl Task {
             step: None,
             deadline: None,
             phase: Instant::now(),
+            turn: None,
             trouble: None,
             snapshot,
             save: None,
@@ -355,8 +360,8 @@ impl Task {
             Outcome::Place(Ok(taken)) => {
                 let namespace = taken.place.network.namespace.clone();
                 self.shared.set_namespace(Some(namespace));
-                let Taken { place, log } = *taken;
-                (self.place, self.log) = (Some(place), Some(log));
+                let Taken { place, log, turn } = *taken;
+                (self.place, self.log, self.turn) = (Some(place), Some(log), turn);
                 self.end_phase(if self.snapshot.is_some() {
                     "pool"
                 } else {
@@ -501,7 +506,10 @@ impl Task {
     }
 
     /// Tells the world, if it is news.
-    fn publish(&self, stage: Stage) {
+    fn publish(&mut self, stage: Stage) {
+        if !matches!(stage, Stage::Pending | Stage::Starting(_)) {
+            self.turn = None;
+        }
         let instance = &self.shared.id;
         let news = match stage {
             Stage::Pending => State::Pending,
