@@ -14,6 +14,10 @@ pub trait Connector: Send + Sync {
     /// A new connection to the instance's port. The gateway sets `TCP_NODELAY` and bounds the time.
     fn connect(&self) -> BoxFuture<'static, io::Result<TcpStream>>;
 
+    /// Told when the instance has answered its first request, and not with a server error (5xx); told again only if the
+    /// endpoint was taken away and set again meanwhile. Must not block.
+    fn answered(&self) {}
+
     /// Resolves when the instance is gone. Whatever still waits for it then fails at once. By default it never is, which does
     /// where the other side's system closes its connections.
     fn ended(&self) -> BoxFuture<'static, ()> {

@@ -381,7 +381,10 @@ async fn attempt(
             }
         };
         match outcome {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => {
+                backend.answered(answer.response.status());
+                return Ok(answer);
+            }
             Err((SendError::Sent(error), _)) => return Err(Missed::BrokeOff(error)),
             Err((SendError::Unsent(unsent, error), true)) => {
                 return Err(Missed::Unreached(unsent, io::Error::other(error)));

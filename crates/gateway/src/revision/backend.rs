@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use http::StatusCode;
 use tokio::sync::Notify;
 
 use crate::config::Options;
@@ -15,6 +16,8 @@ pub(crate) struct Backend {
     in_flight: AtomicU32,
     /// Whether new requests may come here. Written only under the revision's lock.
     serving: AtomicBool,
+    /// Whether a request has been answered here.
+    answered: AtomicBool,
     idle: Notify,
 }
 
@@ -26,6 +29,7 @@ impl Backend {
             http2: http2::Pool::new(options),
             in_flight: AtomicU32::new(0),
             serving: AtomicBool::new(true),
+            answered: AtomicBool::new(false),
             idle: Notify::new(),
         }
     }
@@ -36,6 +40,17 @@ impl Backend {
 
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the instance has answered, and tells its connector if it is the first time.
+    pub(crate) fn answered(&self, status: StatusCode) {
+        let counts = !status.is_server_error();
+        if counts
+            && !self.answered.load(Ordering::Relaxed)
+            && !self.answered.swap(true, Ordering::Relaxed)
+        {
+            self.endpoint.connector.answered();
+        }
     }
 
     pub(super) fn enter(&self) {

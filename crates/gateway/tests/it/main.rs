@@ -1,6 +1,7 @@
 //! The gateway between real clients and real instances over loopback.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod answered;
 mod breaker;
 mod connections;
 mod drain;

@@ -340,11 +340,7 @@ impl Actor {
     /// Counts the requests that a function has answered; its own refusals are answers, too.
     fn count(&mut self, stats: &gateway::Stats) {
         let [_, success, redirect, client_error, _] = stats.responses;
-        let answered = success + redirect + client_error;
-        if answered > self.answered {
-            self.fleet.tell_served();
-        }
-        self.answered = answered;
+        self.answered = success + redirect + client_error;
         self.busy = (stats.in_flight + stats.queued) as u32;
     }
 

@@ -36,8 +36,6 @@ struct Member {
     leaving: bool,
     /// Out of service for a moment: no new requests, waiting to be saved or being saved.
     saving: bool,
-    /// Told that it has answered its first request.
-    served: bool,
 }
 
 /// How an instance that ended has lived.
@@ -56,7 +54,6 @@ impl Fleet {
             ready_since: None,
             leaving: false,
             saving: false,
-            served: false,
             handle,
         };
         self.members.insert(member.handle.id().to_owned(), member);
@@ -149,18 +146,6 @@ impl Fleet {
         }
     }
 
-    /// Tells the instances that are ready, once, that requests have been answered.
-    pub(super) fn tell_served(&mut self) {
-        let ready = self
-            .members
-            .values_mut()
-            .filter(|it| it.state == State::Ready && !it.served);
-        for member in ready {
-            member.served = true;
-            member.handle.served();
-        }
-    }
-
     /// What the gateway may send requests to.
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {
         let serving = self
@@ -190,6 +175,10 @@ impl Connector for IntoInstance {
     fn connect(&self) -> BoxFuture<'static, std::io::Result<TcpStream>> {
         let handle = self.0.clone();
         async move { handle.connect().await }.boxed()
+    }
+
+    fn answered(&self) {
+        self.0.served();
     }
 
     fn ended(&self) -> BoxFuture<'static, ()> {
