@@ -45,7 +45,6 @@
 //! | [`handshake`] | the message a hypervisor sends: parsed and checked by [`handshake::parse`], which does no I/O |
 //! | [`Layout`] | where the guest's memory is in the hypervisor, and which page of the file each address is |
 //! | [`MemoryFile`] | the snapshot's memory: mapped, its holes known; one serves any number of clones |
-//! | [`write_sparse`] | makes one from a guest's RAM, without holes and zero pages |
 //! | [`PageSet`], [`Run`] | sets of pages |
 //! | [`working_set`] | the file of a working set: [`working_set::write`], [`working_set::Header::parse`] |
 //! | [`Prefetch`] | a working-set file being read, large and direct, ahead of its installation |
@@ -75,8 +74,8 @@ mod page_set;
 mod policy;
 mod prefetch;
 mod server;
-mod sparse;
 pub mod working_set;
+mod zero;
 
 pub use choose::{Choice, Costs, Residency, choose, read_ahead, should_record_again};
 pub use installer::{InstallError, Installer};
@@ -86,4 +85,3 @@ pub use page_set::{PageSet, Run};
 pub use policy::{Lazy, Paper, Policy, Reap, Resident};
 pub use prefetch::{Chunk, Piece, Prefetch, PrefetchError};
 pub use server::{Installed, Options, Outcome, Peer, Server, ServerError, StartError, Stats};
-pub use sparse::{SparseError, Written, write_sparse};

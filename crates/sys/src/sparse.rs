@@ -26,9 +26,6 @@ pub enum Error {
     /// The blocks were not shared for another reason.
     #[error("cannot share a file's blocks with another")]
     Reflink(#[source] io::Error),
-    /// The size on disk is not known.
-    #[error("cannot tell the size of a file on disk")]
-    Size(#[source] io::Error),
 }
 
 /// The byte ranges of `file` that are not holes, in order. Moves the file's offset.
@@ -62,13 +59,6 @@ pub fn reflink(from: impl AsFd, to: impl AsFd) -> Result<(), Error> {
     })
 }
 
-/// Bytes that `file` takes on disk, or in memory if it lives there.
-pub fn size_on_disk(file: impl AsFd) -> Result<u64, Error> {
-    let status = rustix::fs::fstat(file).map_err(|errno| Error::Size(errno.into()))?;
-    // The unit of st_blocks is 512 bytes whatever the file system's is (stat(3type)).
-    Ok(status.st_blocks.cast_unsigned() * 512)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,7 +76,6 @@ mod tests {
             data_segments(&file).unwrap(),
             [4096..2 * 4096, 15 * 4096..16 * 4096]
         );
-        assert_eq!(size_on_disk(&file).unwrap(), 2 * 4096);
     }
 
     #[test]

@@ -9,11 +9,15 @@ use super::format::{Binding, Header};
 use crate::layout::PageSize;
 use crate::memory_file::MemoryFile;
 use crate::page_set::{PageSet, Run};
-use crate::sparse::is_zero;
+use crate::zero::is_zero;
 
 /// Bytes of content per checksum: large enough for the disk, small enough to be installed while the next are
 /// read.
 const CHUNK: u64 = 512 << 10;
+
+/// How the names of files begin that are being written, beside their place. One that nobody writes is what a process left
+/// that was killed, and may be removed.
+pub const TEMPORARY: &str = ".working-set-";
 
 /// A working set was not written.
 #[derive(Debug, thiserror::Error)]
