@@ -15,4 +15,4 @@ mod writer;
 
 pub use format::{Binding, FormatError, Header};
 pub use reader::{ReadError, Reader};
-pub use writer::{Stored, WriteError, write};
+pub use writer::{Stored, TEMPORARY, WriteError, write};

@@ -99,7 +99,7 @@ pub fn write(
         _ => Path::new("."),
     };
     let mut temporary = tempfile::Builder::new()
-        .prefix(".working-set-")
+        .prefix(TEMPORARY)
         .tempfile_in(folder)
         .map_err(failed("make"))?;
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use memory::working_set::TEMPORARY;
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -104,6 +105,7 @@ impl Snapshots {
                 let id = name(&folder);
                 match Snapshot::load(&folder, &id) {
                     Ok(snapshot) => {
+                        remove_temporaries(&folder);
                         by_id.insert(id, Arc::new(snapshot));
                     }
                     Err(source) => {
@@ -297,6 +299,18 @@ fn name(path: &Path) -> String {
 fn remove_leftover(folder: &Path) {
     if let Err(error) = fs::remove_dir_all(folder) {
         warn!(%error, folder = %folder.display(), "cannot remove what is left of a snapshot");
+    }
+}
+
+/// Removes working sets that a killed process was writing.
+fn remove_temporaries(folder: &Path) {
+    for file in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = file.file_name();
+        if name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
+            && let Err(error) = fs::remove_file(file.path())
+        {
+            warn!(%error, path = %file.path().display(), "cannot remove what is left of a working set");
+        }
     }
 }
 
