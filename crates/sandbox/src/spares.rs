@@ -126,10 +126,12 @@ impl Spares {
     async fn refill(self) {
         while !self.0.closed.is_cancelled() {
             let changed = self.0.changed.notified();
+            self.forget_unasked().await;
             let Some(shape) = self.wanting() else {
+                let unasked = self.unasked_from();
                 tokio::select! {
                     () = changed => {}
-                    () = tokio::time::sleep(KEPT) => self.forget_unasked().await,
+                    () = until(unasked) => {}
                     () = self.0.closed.cancelled() => return,
                 }
                 continue;
@@ -176,12 +178,18 @@ impl Spares {
             .map(|(shape, _)| *shape)
     }
 
+    /// When the next of the shapes will not have been asked for in a long time, whatever happens to the others; `None` if
+    /// there are none.
+    fn unasked_from(&self) -> Option<Instant> {
+        self.shapes().values().map(Shelf::unasked_from).min()
+    }
+
     /// Ends the spares of shapes that nobody has asked for.
     async fn forget_unasked(&self) {
         let now = Instant::now();
         let old: Vec<Shelf> = self
             .shapes()
-            .extract_if(|_, shelf| now - shelf.last_asked >= KEPT)
+            .extract_if(|_, shelf| shelf.unasked_from() <= now)
             .map(|(_, shelf)| shelf)
             .collect();
         leave(old.into_iter()).await;
@@ -192,8 +200,40 @@ impl Spares {
     }
 }
 
+impl Shelf {
+    /// When it will not have been asked for in a long time.
+    fn unasked_from(&self) -> Instant {
+        self.last_asked + KEPT
+    }
+}
+
+/// Waits until `time`; for ever if there is none.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Takes down all spares of these shelves.
 async fn leave(shelves: impl Iterator<Item = Shelf>) {
     let spares = shelves.flat_map(|shelf| shelf.spares);
     join_all(spares.map(Place::leave)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shape_is_forgotten_a_time_after_it_was_asked_for_whatever_else_happens() {
+        let asked = Instant::now();
+        let mut shelf = Shelf {
+            spares: VecDeque::new(),
+            last_asked: asked,
+        };
+        assert_eq!(shelf.unasked_from(), asked + KEPT);
+        shelf.last_asked += KEPT;
+        assert_eq!(shelf.unasked_from(), asked + 2 * KEPT);
+    }
 }
