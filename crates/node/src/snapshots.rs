@@ -202,6 +202,11 @@ async fn create(
                 wish.spec.revision
             ),
         ),
+        Ok(Err(Trouble::Off)) => failed(
+            StatusCode::CONFLICT,
+            "Conflict",
+            "this node takes and uses no snapshots: it was started with --snapshot-after 0",
+        ),
         Ok(Err(Trouble::Failed(error))) => failed(
             StatusCode::INTERNAL_SERVER_ERROR,
             "InternalError",

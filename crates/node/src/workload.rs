@@ -178,13 +178,14 @@ impl Workload {
         crate::snapshots::key(&self.key, &self.image.holder)
     }
 
-    /// What the sandbox is to start.
+    /// What the sandbox is to start. `memory` is how memory arrives where the revision does not say; without, no snapshot is
+    /// used or taken.
     pub(crate) fn spec(
         &self,
         id: String,
         (image, root): (&Image, &RootImage),
         log: PathBuf,
-        memory: Memory,
+        memory: Option<Memory>,
     ) -> Spec {
         let config = &image.config;
         let mut argv = if self.command.is_empty() {
@@ -226,7 +227,7 @@ impl Workload {
             port: self.port,
             probe: self.probe.clone(),
             ready_deadline: READY_DEADLINE,
-            snapshot: Some(SnapshotUse {
+            snapshot: memory.map(|memory| SnapshotUse {
                 key: self.snapshot_key(),
                 memory: self.memory.unwrap_or(memory),
             }),

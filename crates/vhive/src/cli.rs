@@ -106,7 +106,7 @@ pub(crate) struct NodeArgs {
     /// Namespaces with a tap kept ready for new instances
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub(crate) net_pool_size: usize,
-    /// Answered requests after which a function is saved, to be restored from then on; 0 always boots
+    /// Answered requests after which a function is saved, to be restored from then on; 0 neither saves nor restores
     #[arg(long, default_value_t = 2, value_name = "N")]
     pub(crate) snapshot_after: u64,
     /// How the memory of a restored function arrives: auto, file, lazy or reap

@@ -12,7 +12,7 @@ use control::{ImageState, InstanceFailure, RevisionObservation};
 use gateway::Failure as Refusal;
 use image::{Image, RootImage};
 use jiff::Timestamp;
-use sandbox::{Failure, Handle, Reason, SaveError, State};
+use sandbox::{Failure, Handle, Memory, Reason, SaveError, State};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -353,6 +353,13 @@ impl Actor {
 
     /// Takes an instance out of service and saves it.
     fn save(&mut self, asker: Option<Asker>) {
+        if !self.saving.is_on() {
+            if let Some(asker) = asker {
+                // Who asked may have gone.
+                let _ = asker.send(Err(Trouble::Off));
+            }
+            return;
+        }
         let instance = if self.saving.is_under_way() {
             None
         } else {
@@ -417,11 +424,16 @@ impl Actor {
         self.desired > 0 || (self.routed && (self.ever_ready || !self.late(now)))
     }
 
+    /// How memory arrives where the revision does not say, if snapshots are used.
+    fn memory(&self) -> Option<Memory> {
+        self.saving.is_on().then_some(self.hands.memory)
+    }
+
     /// Has hypervisors made ready, if there is a snapshot of this revision already: of an earlier node.
     fn expect_restores(&self) {
         if let Some((image, root)) = &self.image {
-            let (id, log, memory) = (String::new(), PathBuf::new(), self.hands.memory);
-            let spec = self.workload.spec(id, (image, root), log, memory);
+            let (id, log) = (String::new(), PathBuf::new());
+            let spec = self.workload.spec(id, (image, root), log, self.memory());
             let _ = self.hands.sandbox.snapshot_of(&spec);
         }
     }
@@ -449,8 +461,7 @@ impl Actor {
             return;
         }
         let log = self.hands.logs.of(&self.workload.key, &id);
-        let memory = self.hands.memory;
-        let spec = self.workload.spec(id, (image, root), log, memory);
+        let spec = self.workload.spec(id, (image, root), log, self.memory());
         let handle = self.hands.sandbox.start(spec);
         self.forward_states(&handle);
         self.hands.instances.add(Instance {

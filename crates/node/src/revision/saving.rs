@@ -29,6 +29,8 @@ pub(super) struct Saved {
 pub(crate) enum Trouble {
     /// Requests kept coming.
     Busy,
+    /// The node neither saves nor restores.
+    Off,
     Failed(SaveError),
 }
 
@@ -36,7 +38,7 @@ pub(crate) enum Trouble {
 #[derive(Debug)]
 pub(super) struct Saving {
     key: String,
-    /// The number of answered requests after which there should be one; 0 for never.
+    /// The number of answered requests after which there should be one; 0 if there are to be none.
     after: u64,
     under_way: bool,
     failures: u32,
@@ -71,6 +73,11 @@ impl Saving {
             last_failure: self.last_failure,
         };
         snapshot::due(&input, now) && snapshots.find(&self.key).is_none()
+    }
+
+    /// Whether snapshots are taken and used at all.
+    pub(super) fn is_on(&self) -> bool {
+        self.after > 0
     }
 
     pub(super) fn is_under_way(&self) -> bool {
@@ -114,7 +121,7 @@ impl Saving {
             }
             // What went wrong was logged where it did.
             Err(Trouble::Failed(_)) => self.failed(now),
-            Err(Trouble::Busy) => {}
+            Err(Trouble::Busy | Trouble::Off) => {}
         }
     }
 

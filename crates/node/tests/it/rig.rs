@@ -56,10 +56,11 @@ impl Rig {
 
     /// A node that carries on after another.
     pub(crate) async fn on(remains: Remains) -> Self {
-        Self::with(remains, 0).await
+        // None is taken by itself, but those that are there are used.
+        Self::with(remains, u64::MAX).await
     }
 
-    async fn with(remains: Remains, snapshot_after: u64) -> Self {
+    pub(crate) async fn with(remains: Remains, snapshot_after: u64) -> Self {
         let habits = Habits::default();
         let (fake, functions) = hypervisor(habits.clone());
         let node = Node::start(Config {

@@ -102,7 +102,7 @@ async fn create(api: &Api, named: &Named) -> Outcome {
         .await
         .map_err(|failure| {
             failure.hint(format!(
-                "invoke it first, so that it has an instance: vhive invoke {name} -n {namespace}"
+                "it takes a ready instance (`vhive invoke {name} -n {namespace}`), and a node without `--snapshot-after 0`"
             ))
         })?;
     output::say(format!(
