@@ -89,6 +89,10 @@ pub(crate) fn router(snapshots: Snapshots, doorbells: Doorbells) -> Router {
             &format!("{base}/namespaces/{{namespace}}/snapshots/{{name}}"),
             get(one).delete(remove),
         )
+        .route(
+            &format!("{base}/namespaces/{{namespace}}/snapshots/{{name}}/verify"),
+            get(verify),
+        )
         .with_state(Node {
             snapshots,
             doorbells,
@@ -122,6 +126,34 @@ async fn one(
     match find(&node, &namespace, &name) {
         Some(snapshot) => Json(object(&snapshot)).into_response(),
         None => not_found(&name),
+    }
+}
+
+/// Reads all of a snapshot, and tells what of it is not as it was written.
+async fn verify(
+    State(node): State<Node>,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Response {
+    let Some(snapshot) = find(&node, &namespace, &name) else {
+        return not_found(&name);
+    };
+    let verified = tokio::task::spawn_blocking(move || snapshot.verify()).await;
+    match verified {
+        Ok(damage) => {
+            let damage: Vec<String> = damage.iter().map(|it| crate::chain(it)).collect();
+            Json(json!({
+                "kind": "SnapshotVerification",
+                "apiVersion": API_VERSION,
+                "metadata": {"name": name, "namespace": namespace},
+                "status": {"damage": damage},
+            }))
+            .into_response()
+        }
+        Err(error) => failed(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalError",
+            &error.to_string(),
+        ),
     }
 }
 

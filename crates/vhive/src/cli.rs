@@ -398,7 +398,13 @@ pub(crate) enum Snapshot {
         output: Option<Format>,
     },
     /// Show what a snapshot is of, its sizes, and how its working set serves
-    Inspect(SnapshotNamed),
+    Inspect {
+        #[command(flatten)]
+        named: SnapshotNamed,
+        /// Read all of it, too, and compare with what was written
+        #[arg(long)]
+        verify: bool,
+    },
     /// Take one now of the newest revision of a service, from an instance that is ready
     Create(Named),
     /// Remove snapshots; what runs from them goes on

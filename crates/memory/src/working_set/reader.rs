@@ -148,6 +148,11 @@ impl Reader {
         Ok(Some(buffer))
     }
 
+    /// Reads all content, and returns the first of its chunks that was damaged as an error.
+    pub fn verify(&self) -> Result<(), ReadError> {
+        self.read_all().map(drop)
+    }
+
     fn check(&self, index: u64, content: &[u8]) -> Result<(), ReadError> {
         if self.header.chunk_checksum(index) == Some(crc32fast::hash(content)) {
             Ok(())

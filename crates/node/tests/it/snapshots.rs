@@ -75,6 +75,56 @@ async fn a_snapshot_outlives_its_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_snapshots_neither_saves_nor_restores_and_leaves_what_there_is() {
+    let rig = Rig::saving_after(2).await;
+    rig.deploy("hello").await;
+    let snapshot = rig.saved("hello").await;
+    let rig = Rig::with(rig.shut_down().await, 0).await;
+    for _ in 0..3 {
+        assert_eq!(rig.call("hello").await.body, "/first");
+    }
+    let (status, refusal) = rig.take("hello-00001").await;
+    assert_eq!((status, &refusal["reason"]), (409, &json!("Conflict")));
+    assert_eq!(
+        refusal["message"],
+        "this node takes and uses no snapshots: it was started with --snapshot-after 0"
+    );
+    let left = rig.api.list("snapshots").await;
+    assert_eq!((left.len(), name(&left[0])), (1, name(&snapshot)));
+    assert_eq!(left[0]["status"]["restores"], 0);
+    let rig = Rig::on(rig.shut_down().await).await;
+    assert_eq!(rig.call("hello").await.body, RESTORED);
+    rig.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_that_leaves_the_length_of_a_file_is_found_by_verifying() {
+    use std::os::unix::fs::FileExt as _;
+    let rig = Rig::new().await;
+    rig.deploy("hello").await;
+    let (_, taken) = rig.take("hello-00001").await;
+    let path = format!("{SNAPSHOTS}/{}/verify", name(&taken));
+    let (status, whole) = rig.ask(Method::GET, &path, None).await;
+    assert_eq!((status, &whole["status"]["damage"]), (200, &json!([])));
+
+    let keys = rig.remains().data_dir().join("snapshots");
+    let key = std::fs::read_dir(keys).unwrap().next().unwrap().unwrap();
+    let memory = key.path().join(name(&taken)).join("memory");
+    let memory = std::fs::File::options().write(true).open(memory).unwrap();
+    memory.write_all_at(&[0xa5; 16], 200 << 20).unwrap();
+    let (_, damaged) = rig.ask(Method::GET, &path, None).await;
+    assert_eq!(
+        damaged["status"]["damage"],
+        json!([
+            r#"the content of its file "memory" is not what was written: bytes 209715200 to 210763776"#
+        ])
+    );
+    let absent = format!("{SNAPSHOTS}/absent/verify");
+    assert_eq!(rig.ask(Method::GET, &absent, None).await.0, 404);
+    rig.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_that_come_while_a_function_is_saved_wait_and_are_answered() {
     let rig = Rig::saving_after(2).await;
     rig.deploy("hello").await;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -40,25 +41,32 @@ pub struct Part {
     pub bytes: u64,
     /// SHA-256 of its content, in hexadecimal; holes count as zeros.
     pub sha256: String,
+    /// CRC-32 of each MiB of it in turn, the last of which may be shorter: they tell which part of a damaged file is
+    /// damaged. Empty in manifests that were written before there were any.
+    #[serde(default)]
+    pub chunks: Vec<u32>,
 }
+
+/// Bytes of a file that have a checksum of their own.
+pub(super) const CHUNK: usize = 1 << 20;
 
 impl Part {
     /// Reads a whole file. Blocks for as long as that takes.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let mut digest = Sha256::new();
-        let mut chunk = vec![0; 1 << 20];
+        let mut chunks = Vec::new();
+        let mut chunk = Vec::with_capacity(CHUNK);
         let mut bytes = 0;
         loop {
-            match file.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(count) => {
-                    digest.update(chunk.get(..count).unwrap_or_default());
-                    bytes += count as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            chunk.clear();
+            let count = (&mut file).take(CHUNK as u64).read_to_end(&mut chunk)?;
+            if count == 0 {
+                break;
             }
+            digest.update(&chunk);
+            chunks.push(crc32fast::hash(&chunk));
+            bytes += count as u64;
         }
         let sha256 = digest
             .finalize()
@@ -68,12 +76,75 @@ impl Part {
                 let _ = write!(text, "{byte:02x}");
                 text
             });
-        Ok(Self { bytes, sha256 })
+        Ok(Self {
+            bytes,
+            sha256,
+            chunks,
+        })
+    }
+
+    /// Where `found`, which has the same length, differs from what was written: ranges of bytes, neighbours joined. All of
+    /// it, if that is all that is known.
+    pub(super) fn differences(&self, found: &Self) -> Vec<Range<u64>> {
+        if self.sha256 == found.sha256 {
+            return Vec::new();
+        }
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        let pairs = self.chunks.iter().zip(&found.chunks);
+        for (index, _) in pairs.enumerate().filter(|(_, (was, is))| was != is) {
+            let start = (index * CHUNK) as u64;
+            let end = (start + CHUNK as u64).min(self.bytes);
+            match ranges.last_mut() {
+                Some(last) if last.end == start => last.end = end,
+                _ => ranges.push(start..end),
+            }
+        }
+        if ranges.is_empty() {
+            ranges.push(0..self.bytes);
+        }
+        ranges
     }
 }
 
 impl Manifest {
     pub(super) fn read(path: &Path) -> io::Result<Self> {
         Ok(serde_json::from_slice(&fs::read(path)?)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(content: &[u8]) -> Part {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("part");
+        fs::write(&path, content).unwrap();
+        Part::of(&path).unwrap()
+    }
+
+    #[test]
+    fn what_differs_is_told_by_the_chunk() {
+        let mut content = vec![5; 4 * CHUNK + 10];
+        let was = part(&content);
+        assert_eq!(was.differences(&part(&content)), []);
+        for at in [0, 2 * CHUNK, 3 * CHUNK, 4 * CHUNK + 9] {
+            content[at] ^= 1;
+        }
+        let (chunk, bytes) = (CHUNK as u64, content.len() as u64);
+        let is = part(&content);
+        assert_eq!(was.differences(&is), [0..chunk, 2 * chunk..bytes]);
+        let old = Part {
+            chunks: Vec::new(),
+            ..was
+        };
+        assert_eq!(old.differences(&is), [0..bytes], "all that is known");
+    }
+
+    #[test]
+    fn a_manifest_without_checksums_of_chunks_is_read() {
+        let old = r#"{"bytes": 3, "sha256": "abc"}"#;
+        let part: Part = serde_json::from_str(old).unwrap();
+        assert_eq!((part.bytes, part.chunks), (3, Vec::new()));
     }
 }

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jiff::Timestamp;
-use memory::working_set::{Binding, Header};
+use memory::working_set::{Binding, Header, ReadError, Reader};
 use memory::{MemoryFile, Stats};
 use sha2::{Digest as _, Sha256};
 
@@ -55,11 +56,19 @@ pub enum Damage {
         found: u64,
     },
     /// A file has another content than the manifest says.
-    #[error("the content of its file {file:?} is not what was written")]
+    #[error(
+        "the content of its file {file:?} is not what was written: {}",
+        shown(ranges)
+    )]
     Checksum {
         /// Its name.
         file: &'static str,
+        /// Where it differs, in bytes.
+        ranges: Vec<Range<u64>>,
     },
+    /// The working set cannot be used. Guests do without it, and it is recorded again.
+    #[error("its working set is damaged")]
+    WorkingSet(#[source] ReadError),
     /// It fits another machine.
     #[error("it does not fit")]
     Misfit(#[from] Misfit),
@@ -187,26 +196,44 @@ impl Snapshot {
         self.on_disk.store(blocks(&self.folder), Ordering::Relaxed);
     }
 
-    /// Reads all of it and compares. Blocks for as long as that takes.
-    pub fn verify(&self) -> Result<(), Damage> {
-        for (file, part) in [
+    /// Reads all of it, compares, and returns what is wrong: nothing, if it is as it was written. Blocks for as long as that
+    /// takes.
+    pub fn verify(&self) -> Vec<Damage> {
+        let parts = [
             (STATE, &self.manifest.state),
             (MEMORY, &self.manifest.memory),
-        ] {
-            let found = Part::of(&self.folder.join(file))
-                .map_err(|source| Damage::File { file, source })?;
-            if found.bytes != part.bytes {
-                return Err(Damage::Length {
-                    file,
-                    expected: part.bytes,
-                    found: found.bytes,
-                });
-            }
-            if found.sha256 != part.sha256 {
-                return Err(Damage::Checksum { file });
-            }
+        ];
+        let checked = parts
+            .into_iter()
+            .filter_map(|(file, part)| self.verify_part(file, part).err());
+        checked.chain(self.verify_working_set().err()).collect()
+    }
+
+    fn verify_part(&self, file: &'static str, part: &Part) -> Result<(), Damage> {
+        let found =
+            Part::of(&self.folder.join(file)).map_err(|source| Damage::File { file, source })?;
+        if found.bytes != part.bytes {
+            return Err(Damage::Length {
+                file,
+                expected: part.bytes,
+                found: found.bytes,
+            });
         }
-        Ok(())
+        match part.differences(&found) {
+            none if none.is_empty() => Ok(()),
+            ranges => Err(Damage::Checksum { file, ranges }),
+        }
+    }
+
+    fn verify_working_set(&self) -> Result<(), Damage> {
+        let path = self.working_set();
+        // There may be none yet.
+        if !path.exists() {
+            return Ok(());
+        }
+        let read = Reader::open(&path, &self.binding());
+        read.and_then(|reader| reader.verify())
+            .map_err(Damage::WorkingSet)
     }
 
     /// Reads what is cheap to read: the manifest and the sizes, not the content.
@@ -241,6 +268,21 @@ impl Snapshot {
             folder: folder.to_owned(),
             manifest,
         })
+    }
+}
+
+/// Ranges of bytes, of which there may be many.
+fn shown(ranges: &[Range<u64>]) -> String {
+    const MOST: usize = 8;
+    let text = ranges
+        .iter()
+        .take(MOST)
+        .map(|range| format!("bytes {} to {}", range.start, range.end))
+        .collect::<Vec<_>>()
+        .join(", ");
+    match ranges.len().checked_sub(MOST) {
+        Some(more @ 1..) => format!("{text} and {more} more ranges"),
+        _ => text,
     }
 }
 

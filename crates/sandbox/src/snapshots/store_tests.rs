@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::super::MANIFEST;
 use super::super::draft::Step;
 use super::super::fit::origin;
-use super::super::{MANIFEST, MEMORY};
 use super::*;
 
 const ROOM: u64 = 1 << 30;
@@ -26,6 +26,11 @@ fn take(snapshots: &Snapshots, key: &str, at: Timestamp) -> Arc<Snapshot> {
         .unwrap()
 }
 
+fn whole(snapshot: &Snapshot) {
+    let damage = snapshot.verify();
+    assert!(damage.is_empty(), "{damage:?}");
+}
+
 fn later(seconds: i64) -> Timestamp {
     Timestamp::from_second(now().as_second() + seconds).unwrap()
 }
@@ -38,7 +43,7 @@ fn a_snapshot_is_found_again_after_a_restart() {
     let again = Snapshots::open(folder.path(), ROOM).unwrap();
     let found = again.find("f-00001").unwrap();
     assert_eq!(found.manifest(), taken.manifest());
-    found.verify().unwrap();
+    whole(&found);
     assert!(again.find("f-00002").is_none());
 }
 
@@ -52,6 +57,19 @@ fn the_newest_of_a_key_is_the_one_to_use() {
         snapshots.find("f").unwrap().manifest().id,
         newer.manifest().id
     );
+}
+
+#[test]
+fn what_a_process_that_was_killed_left_of_a_working_set_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let snapshots = Snapshots::open(folder.path(), ROOM).unwrap();
+    let taken = take(&snapshots, "f", now());
+    let left = taken.folder.join(format!("{TEMPORARY}x7Gh2k"));
+    fs::write(&left, vec![1; 4096]).unwrap();
+    let again = Snapshots::open(folder.path(), ROOM).unwrap();
+    let found = again.find("f").unwrap();
+    assert!(!left.exists());
+    whole(&found);
 }
 
 #[test]
@@ -79,7 +97,7 @@ fn a_process_that_dies_at_any_step_leaves_a_whole_snapshot_or_none() {
         let renamed = STEPS[..done].contains(&Step::Rename);
         assert_eq!(again.find("f").is_some(), renamed, "after {done} steps");
         if let Some(found) = again.find("f") {
-            found.verify().unwrap();
+            whole(&found);
         }
         let drafts = folders(folder.path())
             .unwrap()
@@ -152,10 +170,17 @@ fn a_byte_that_changed_is_found_by_verifying() {
     let mut memory = vec![7; 8192];
     memory[5000] = 8;
     fs::write(taken.memory(), memory).unwrap();
-    assert!(matches!(
-        taken.verify(),
-        Err(Damage::Checksum { file: MEMORY })
-    ));
+    fs::write(taken.state(), "deviceS").unwrap();
+    fs::write(taken.working_set(), "pages").unwrap();
+    let damage: Vec<String> = taken.verify().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        damage,
+        [
+            r#"the content of its file "state" is not what was written: bytes 0 to 7"#,
+            r#"the content of its file "memory" is not what was written: bytes 0 to 8192"#,
+            "its working set is damaged",
+        ]
+    );
 }
 
 #[test]

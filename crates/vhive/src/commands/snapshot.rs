@@ -10,7 +10,13 @@ use crate::output::{self, rows, text};
 pub(crate) async fn run(api: &Api, command: &Snapshot) -> Outcome {
     match command {
         Snapshot::Ls { namespace, output } => list(api, namespace, *output).await,
-        Snapshot::Inspect(named) => inspect(api, named).await,
+        Snapshot::Inspect { named, verify } => {
+            inspect(api, named).await?;
+            if *verify {
+                self::verify(api, named).await?;
+            }
+            Ok(())
+        }
         Snapshot::Create(named) => create(api, named).await,
         Snapshot::Rm { ids, namespace } => {
             for id in ids {
@@ -83,6 +89,28 @@ async fn inspect(api: &Api, named: &SnapshotNamed) -> Outcome {
         .map(|(name, value)| [name.to_owned(), value]);
     output::say(output::table(["FIELD", "VALUE"], rows))?;
     Ok(())
+}
+
+/// Fails if anything of it is not as it was written.
+async fn verify(api: &Api, named: &SnapshotNamed) -> Outcome {
+    let SnapshotNamed { id, namespace } = named;
+    let found = api
+        .get(Kind::Snapshot, namespace, &format!("{id}/verify"))
+        .await?;
+    let damage = found.pointer("/status/damage").and_then(Value::as_array);
+    let Some(damage) = damage else {
+        return Err(anyhow::anyhow!("the node did not say whether snapshot {id} is whole").into());
+    };
+    if damage.is_empty() {
+        output::say(format!("snapshot {id} is whole"))?;
+        return Ok(());
+    }
+    let damage: Vec<&str> = damage.iter().filter_map(Value::as_str).collect();
+    let error =
+        anyhow::anyhow!("{}", damage.join("; ")).context(format!("snapshot {id} is damaged"));
+    Err(Failure::from(error).hint(format!(
+        "remove it with `vhive snapshot rm {id} -n {namespace}`; the function then boots, and is saved again"
+    )))
 }
 
 async fn create(api: &Api, named: &Named) -> Outcome {
