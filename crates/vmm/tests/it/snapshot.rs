@@ -1,5 +1,6 @@
 //! Machines that are saved, and their clones.
 
+use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
 use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::stream::{self, StreamExt as _};
 use memory::{Lazy, MemoryFile, Options, Outcome, Server};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -26,7 +28,7 @@ use crate::root;
 fn server() -> Process {
     const FACTS: &str = r#"#!/bin/sh
         printf "content-type: text/plain\r\n\r\n"; echo hostname $(hostname); echo hosts $(grep 172 /etc/hosts); echo token $(cat /run/token)
-        echo time $(date +%s); echo random $(head -c 16 /dev/urandom | sha256sum | head -c 16)
+        echo time $(date +%s); echo random $(head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n')
     "#;
     let file = GuestFile {
         path: "/www/cgi-bin/facts".into(),
@@ -133,7 +135,7 @@ fn identity(number: u8) -> Resume {
         files: vec![GuestFile {
             path: "/run/token".into(),
             mode: 0o600,
-            contents: vec![b'0' + number],
+            contents: number.to_string().into(),
         }],
     }
 }
@@ -163,7 +165,8 @@ async fn facts(guest: &Running) -> (String, u64, String) {
     let facts = guest.place.get("/cgi-bin/facts").await;
     let (facts, rest) = facts.split_once("time ").unwrap();
     let (time, random) = rest.split_once("\nrandom ").unwrap();
-    (facts.to_owned(), time.parse().unwrap(), random.to_owned())
+    let random = random.trim_end().to_owned();
+    (facts.to_owned(), time.parse().unwrap(), random)
 }
 
 fn expected(number: u8) -> String {
@@ -175,30 +178,41 @@ fn digest(snapshot: &Snapshot) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
+/// Clones that are alive at the same time.
+const CLONES: u8 = 32;
+/// Of them, how many are restored at a time.
+const AT_A_TIME: usize = 4;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn clones_of_one_snapshot_differ_in_what_must_differ_and_leave_it_as_it_is() {
     let snapshot = snapshot().await;
     let before = digest(&snapshot);
-    let clones = tokio::join!(
-        clone(&snapshot, 1, Backing::File(snapshot.memory())),
-        clone(&snapshot, 2, Backing::File(snapshot.memory())),
-        clone(&snapshot, 3, Backing::File(snapshot.memory())),
-        clone(&snapshot, 4, Backing::File(snapshot.memory())),
-    );
-    let mut clones = [clones.0, clones.1, clones.2, clones.3];
-    let mut randoms = Vec::new();
-    for (number, clone) in (1..).zip(&mut clones) {
+    let mut clones: Vec<Running> = stream::iter(1..=CLONES)
+        .map(|number| clone(&snapshot, number, Backing::File(snapshot.memory())))
+        .buffered(AT_A_TIME)
+        .collect()
+        .await;
+    let mut randoms = BTreeSet::new();
+    for (number, clone) in (1..).zip(&clones) {
         let before = now().as_secs();
         let (facts, time, random) = facts(clone).await;
+        let after = now().as_secs();
+        // All else that tells one instance from another.
         assert_eq!(facts, expected(number));
-        assert!((before - 1..=now().as_secs() + 1).contains(&time), "{time}");
-        randoms.push(random);
+        // The guest has whole seconds, and was told the time a moment after it was.
+        assert!(
+            (before - 1..=after + 1).contains(&time),
+            "{before} <= {time} <= {after}"
+        );
+        assert_eq!(random.len(), 64, "32 bytes: {random}");
+        randoms.insert(random);
+    }
+    assert_eq!(randoms.len(), usize::from(CLONES), "{randoms:?}");
+    // The first of them is alive still, as are all others.
+    for clone in &mut clones {
         clone.commands.signal(1).await.unwrap();
         clone.wait_for("still here\n").await;
     }
-    randoms.sort();
-    randoms.dedup();
-    assert_eq!(randoms.len(), 4, "{randoms:?}");
     assert!(digest(&snapshot) == before);
 }
 
