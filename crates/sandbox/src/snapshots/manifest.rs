@@ -138,7 +138,12 @@ mod tests {
             chunks: Vec::new(),
             ..was
         };
-        assert_eq!(old.differences(&is), [0..bytes], "all that is known");
+        let all = 0..bytes;
+        assert_eq!(
+            old.differences(&is),
+            std::slice::from_ref(&all),
+            "all that is known"
+        );
     }
 
     #[test]
