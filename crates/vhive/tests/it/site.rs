@@ -20,6 +20,15 @@ echo time $(busybox date +%s)
 echo name $(busybox hostname)
 ";
 
+/// As [`WHO`], and then works on the request until its body has come.
+const HOLD: &str = "#!/bin/busybox sh
+printf 'Content-Type: text/plain\\r\\n\\r\\n'
+echo random $(busybox head -c 32 /dev/urandom | busybox sha256sum)
+echo time $(busybox date +%s)
+echo name $(busybox hostname)
+busybox head -c 1
+";
+
 /// The host's static shell of many tools.
 pub(crate) fn busybox() -> &'static str {
     ["/bin/busybox", "/usr/bin/busybox"]
@@ -28,7 +37,7 @@ pub(crate) fn busybox() -> &'static str {
         .expect("there is no busybox: apt-get install busybox-static")
 }
 
-/// Makes the image. Its pages are `/`, `/cgi-bin/who` and, to end a function, `/cgi-bin/end`.
+/// Makes the image. Its pages are `/`, `/cgi-bin/who`, `/cgi-bin/hold` and, to end a function, `/cgi-bin/end`.
 pub(crate) fn build(machine: &Machine) {
     let root = machine.folder().join("site");
     for folder in ["bin", "tmp", "www/cgi-bin"] {
@@ -36,7 +45,7 @@ pub(crate) fn build(machine: &Machine) {
     }
     fs::copy(busybox(), root.join("bin/busybox")).expect("busybox");
     fs::write(root.join("www/index.html"), "I am here").expect("a page");
-    for (name, script) in [("end", END), ("who", WHO)] {
+    for (name, script) in [("end", END), ("who", WHO), ("hold", HOLD)] {
         let path = root.join("www/cgi-bin").join(name);
         fs::write(&path, script).expect("a script");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");

@@ -1,6 +1,11 @@
 //! Functions that are saved, and restored from then on.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::FileExt as _;
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -59,6 +64,10 @@ struct Who {
 impl Who {
     fn ask(machine: &Machine, name: &str) -> Self {
         let answer = get(machine.ingress(), name, "/cgi-bin/who").expect("an answer");
+        Self::told(&answer)
+    }
+
+    fn told(answer: &str) -> Self {
         let line = |begin: &str| {
             let mut lines = answer.lines();
             let found = lines.find_map(|line| line.strip_prefix(begin));
@@ -71,6 +80,42 @@ impl Who {
             time: line("time ").parse().expect("seconds"),
             name: line("name "),
         }
+    }
+}
+
+/// A request that its instance works on for as long as its body is missing.
+struct Held {
+    answer: BufReader<TcpStream>,
+    who: Who,
+}
+
+impl Held {
+    fn begin(machine: &Machine, name: &str) -> Self {
+        let mut stream = TcpStream::connect(machine.ingress()).expect("a connection");
+        write!(
+            stream,
+            "POST /cgi-bin/hold HTTP/1.1\r\nHost: {name}.default.127.0.0.1.sslip.io\r\n\
+             Connection: close\r\nContent-Length: 1\r\n\r\n"
+        )
+        .expect("a request");
+        let mut answer = BufReader::new(stream);
+        let mut said = String::new();
+        while !said.lines().any(|line| line.starts_with("name ")) {
+            let read = answer.read_line(&mut said).expect("an answer");
+            assert_ne!(read, 0, "it ended after {said}");
+        }
+        Self {
+            who: Who::told(&said),
+            answer,
+        }
+    }
+
+    fn end(mut self) -> Who {
+        self.answer.get_mut().write_all(b"x").expect("a body");
+        let mut rest = String::new();
+        self.answer.read_to_string(&mut rest).expect("the end");
+        assert!(rest.contains('x'), "{rest:?}");
+        self.who
     }
 }
 
@@ -110,9 +155,10 @@ fn a_function_is_restored_from_its_second_request_on_and_by_later_nodes_too() {
     at_zero(&machine, "hello");
     let phases = woken(&machine, "hello");
     assert!(was_restored(&phases), "after a restart: {phases}");
+    let verified = machine.ok(&["snapshot", "inspect", &snapshot, "--verify"]);
+    assert!(verified.contains("is whole"), "{verified}");
 
-    machine.kill();
-    // A memory file that lost its end is no memory.
+    at_zero(&machine, "hello");
     let memory = fs::read_dir(machine.data_dir().join("snapshots"))
         .expect("snapshots")
         .flatten()
@@ -120,6 +166,22 @@ fn a_function_is_restored_from_its_second_request_on_and_by_later_nodes_too() {
         .find(|path| path.exists())
         .expect("the memory file");
     let file = fs::File::options().write(true).open(memory).expect("open");
+    // Every page of it, so that whatever was there is another now.
+    file.write_all_at(&vec![0xa5; 1 << 20], 64 << 20)
+        .expect("other content");
+    let verified = machine.run(&["snapshot", "inspect", &snapshot, "--verify"]);
+    assert_eq!(verified.status.code(), Some(1), "{}", said(&verified));
+    for words in [
+        "is damaged",
+        r#""memory""#,
+        "bytes 67108864 to 68157440",
+        "next: remove it",
+    ] {
+        assert!(said(&verified).contains(words), "{}", said(&verified));
+    }
+
+    machine.kill();
+    // A memory file that lost its end is no memory.
     file.set_len(4096).expect("shorter");
     machine.up();
     assert!(snapshots(&machine).is_empty(), "what is damaged is removed");
@@ -186,6 +248,57 @@ fn clones_have_random_numbers_a_clock_and_a_name_of_their_own_whatever_the_polic
         machine.ok(&["snapshot", "rm", &id(&snapshot)]);
     }
     assert!(snapshots(&machine).is_empty());
+    machine.stop();
+    assert_eq!(machine.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn requests_that_come_at_once_are_answered_by_as_many_clones_that_differ() {
+    const REQUESTS: usize = 4;
+    let mut machine = Machine::new();
+    site::build(&machine);
+    machine.up();
+    // One request at a time in each instance.
+    let manifest = machine.manifest("crowd", &site::container(SERVER), SHORT);
+    let text = fs::read_to_string(&manifest).expect("the manifest");
+    let text = text.replace("containers:", "containerConcurrency: 1, containers:");
+    fs::write(&manifest, text).expect("the manifest");
+    machine.ok(&["apply", "-f", &manifest]);
+    machine.ok(&["snapshot", "create", "crowd"]);
+    at_zero(&machine, "crowd");
+
+    let seconds = || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.expect("after 1970").as_secs()
+    };
+    let before = seconds();
+    let held: Vec<Held> = thread::scope(|scope| {
+        let asking: Vec<_> = (0..REQUESTS)
+            .map(|_| scope.spawn(|| Held::begin(&machine, "crowd")))
+            .collect();
+        asking
+            .into_iter()
+            .map(|it| it.join().expect("an answer"))
+            .collect()
+    });
+    let after = seconds();
+    // Only now may any of them end.
+    let clones: Vec<Who> = held.into_iter().map(Held::end).collect();
+    for clone in &clones {
+        assert!(
+            (before - 1..=after + 1).contains(&clone.time),
+            "{before} <= {clone:?} <= {after}"
+        );
+    }
+    let randoms: BTreeSet<&str> = clones.iter().map(|it| it.random.as_str()).collect();
+    let names: BTreeSet<&str> = clones.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(
+        (randoms.len(), names.len()),
+        (REQUESTS, REQUESTS),
+        "{clones:?}"
+    );
+    let restores = snapshots(&machine)[0]["status"]["restores"].as_u64();
+    assert!(restores >= Some(REQUESTS as u64), "{restores:?}");
     machine.stop();
     assert_eq!(machine.leftovers(), Vec::<String>::new());
 }
