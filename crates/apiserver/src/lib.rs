@@ -3,11 +3,13 @@
 //! [`Store`] keeps the objects, [`router`] is the API over it, [`auth`] makes the certificates, and [`serve()`] listens.
 
 pub mod auth;
+mod gc;
 mod http;
 mod serve;
 pub mod store;
 
 pub use self::{
+    gc::collect,
     http::{Admission, Config, Elsewhere, router},
     serve::serve,
     store::Store,

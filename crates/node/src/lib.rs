@@ -259,6 +259,7 @@ impl Node {
         let controller = Controller::new(store.clone(), domain, hands, serving.clone());
         let controller = tokio::spawn(controller.run(observations, stop_controller.clone()));
 
+        let garbage = tokio::spawn(apiserver::collect(store.clone(), stop_servers.clone()));
         let router = apiserver::router(apiserver::Config {
             store,
             admission: Arc::new(api::admit),
@@ -271,6 +272,7 @@ impl Node {
             doorbells.clone(),
         ));
         let servers = vec![
+            garbage,
             tokio::spawn({
                 let stop = stop_servers.clone();
                 async move { apiserver::serve(api_listener, Some(tls), router, stop, API_DRAIN).await }

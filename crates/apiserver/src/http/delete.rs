@@ -10,12 +10,12 @@ use super::{
     accept::{self, Form},
     body,
     error::Failure,
-    json_response,
+    json_response, page,
     query::{ListOptions, WriteOptions, dry_run},
     read, value_response,
     write::write,
 };
-use crate::store::{self, Change, Key, Preconditions, Written};
+use crate::store::{self, Change, Key, Preconditions, Propagation, Written};
 
 /// The body of a deletion.
 #[derive(Debug, Default, Deserialize)]
@@ -37,6 +37,7 @@ struct Wanted {
 /// What a deletion is asked to do.
 struct Deletion {
     preconditions: Preconditions,
+    propagation: Option<Propagation>,
     dry_run: bool,
 }
 
@@ -51,20 +52,34 @@ impl Deletion {
             serde_json::from_value(value)
                 .map_err(|error| Failure::bad_request(format!("DeleteOptions: {error}")))?
         };
-        let orphan = options.propagation_policy.as_deref() == Some("Orphan")
-            || options.orphan_dependents == Some(true);
-        if orphan {
-            return Err(Failure::bad_request(
-                "propagationPolicy Orphan is not supported: what belongs to an object goes with it; delete with \
-                 Background or Foreground",
-            ));
-        }
+        let policy = match options.propagation_policy {
+            Some(policy) => policy,
+            None => query.propagation,
+        };
+        let propagation = match (policy.as_str(), options.orphan_dependents) {
+            ("", None) => None,
+            ("", Some(true)) | ("Orphan", None) => Some(Propagation::Orphan),
+            ("", Some(false)) | ("Background", None) => Some(Propagation::Background),
+            ("Foreground", None) => Some(Propagation::Foreground),
+            ("Orphan" | "Background" | "Foreground", Some(_)) => {
+                return Err(Failure::bad_request(
+                    "orphanDependents and propagationPolicy cannot both be set",
+                ));
+            }
+            (other, _) => {
+                return Err(Failure::bad_request(format!(
+                    "propagationPolicy: Unsupported value: {other:?}: supported values: \"Background\", \"Foreground\", \
+                     \"Orphan\""
+                )));
+            }
+        };
         let preconditions = options.preconditions.unwrap_or_default();
         Ok(Self {
             preconditions: Preconditions {
                 uid: preconditions.uid,
                 resource_version: preconditions.resource_version,
             },
+            propagation,
             dry_run: query.dry_run || dry_run(options.dry_run.iter().map(String::as_str))?,
         })
     }
@@ -82,7 +97,7 @@ pub(super) async fn one(
     let written = write(
         config,
         key,
-        Change::Delete(deletion.preconditions),
+        Change::Delete(deletion.preconditions, deletion.propagation),
         deletion.dry_run,
     )
     .await
@@ -111,14 +126,17 @@ pub(super) async fn collection(
 ) -> Answer {
     let options = ListOptions::parse(&parts.uri, resource)?;
     let deletion = Deletion::read(parts, body).await?;
-    let list = read::select(config, resource, namespace, &options)?;
+    let (list, page) = page::cut(
+        read::select(config, resource, namespace, &options)?,
+        &options,
+    );
     for object in &list.objects {
-        let change = Change::Delete(deletion.preconditions.clone());
+        let change = Change::Delete(deletion.preconditions.clone(), deletion.propagation);
         match write(config, object.key(), change, deletion.dry_run).await {
             // Somebody else was faster.
             Ok(_) | Err(store::Error::NotFound(_)) => {}
             Err(error) => return Err(Failure::of_store(resource, error)),
         }
     }
-    Ok(read::encode(resource, &list))
+    Ok(read::encode(resource, &list, &page))
 }

@@ -41,6 +41,11 @@ const EVENT_FIELDS: [&str; 11] = [
 ];
 
 impl FieldSelector {
+    /// Whether it lets everything through.
+    pub(super) fn is_everything(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn parse(text: &str, resource: &Resource) -> Result<Self, Error> {
         let terms = text.split(',').filter(|term| !term.is_empty());
         let requirement = |term: &str| {

@@ -9,6 +9,7 @@ mod field_selector;
 mod health;
 mod name;
 mod openapi;
+mod page;
 mod patch;
 mod path;
 mod query;

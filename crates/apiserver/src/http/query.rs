@@ -9,6 +9,7 @@ use http::Uri;
 use super::{
     error::Failure,
     field_selector::FieldSelector,
+    page::Continue,
     selector::{self, Selector},
 };
 
@@ -22,6 +23,10 @@ pub(super) struct ListOptions {
     pub(super) resource_version: Option<u64>,
     /// `resourceVersionMatch=Exact`.
     pub(super) exact: bool,
+    /// Objects of one page at most; none where it is not given.
+    pub(super) limit: Option<usize>,
+    /// Where the page before ended.
+    pub(super) resume: Option<Continue>,
     pub(super) timeout: Option<Duration>,
     pub(super) bookmarks: bool,
     /// The watch begins with everything there is, and a bookmark after it.
@@ -39,10 +44,12 @@ pub(super) enum IncludeObject {
 }
 
 /// How a write is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct WriteOptions {
     pub(super) dry_run: bool,
     pub(super) validation: FieldValidation,
+    /// `propagationPolicy` of a deletion; empty where it is not given.
+    pub(super) propagation: String,
 }
 
 /// What becomes of fields that nobody knows.
@@ -66,14 +73,29 @@ impl ListOptions {
                 )));
             }
         };
+        let resource_version = parameters.number("resourceVersion")?;
+        let resume = match parameters.text("continue") {
+            "" => None,
+            _ if resource_version.is_some_and(|version| version > 0) => {
+                return Err(Failure::bad_request(
+                    "specifying resource version is not allowed when using continue",
+                ));
+            }
+            token => Some(Continue::parse(token)?),
+        };
         Ok(Self {
             labels: Selector::parse(parameters.text("labelSelector"))
                 .map_err(|error: selector::Error| Failure::bad_request(error.to_string()))?,
             fields: FieldSelector::parse(parameters.text("fieldSelector"), resource)
                 .map_err(|error| Failure::bad_request(error.to_string()))?,
             watch: parameters.flag("watch"),
-            resource_version: parameters.number("resourceVersion")?,
+            resource_version,
             exact,
+            limit: parameters
+                .number("limit")?
+                .filter(|limit| *limit > 0)
+                .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+            resume,
             timeout: parameters
                 .number("timeoutSeconds")?
                 .filter(|seconds| *seconds > 0)
@@ -112,6 +134,7 @@ impl WriteOptions {
                     .map(|(_, value)| value.as_str()),
             )?,
             validation,
+            propagation: parameters.text("propagationPolicy").to_owned(),
         })
     }
 }

@@ -3,12 +3,14 @@
 use api::Resource;
 use axum::response::Response;
 use http::{StatusCode, request::Parts};
+use serde_json::json;
 
 use super::{
     Answer, Config,
     accept::{self, Form},
     error::Failure,
     json_response,
+    page::{self, Page},
     query::{self, ListOptions},
     table, value_response, watch,
 };
@@ -46,16 +48,18 @@ pub(super) fn list(
         return watch::start(config, resource, namespace, options, form);
     }
     let list = select(config, resource, namespace, &options)?;
+    let (list, page) = page::cut(list, &options);
     if form == Form::Table {
-        let table = table::of(
+        let mut table = table::of(
             resource,
             &list.objects,
             list.resource_version,
             options.include_object,
         );
+        page.describe(&mut table["metadata"]);
         return Ok(value_response(StatusCode::OK, &table));
     }
-    Ok(encode(resource, &list))
+    Ok(encode(resource, &list, &page))
 }
 
 /// The objects that a list is of.
@@ -65,26 +69,28 @@ pub(super) fn select(
     namespace: Option<&str>,
     options: &ListOptions,
 ) -> Result<List, Failure> {
-    let mut list = config.store.list(&resource.qualified(), namespace);
+    let name = resource.qualified();
+    let past = match (&options.resume, options.resource_version) {
+        (Some(resume), _) => Some(resume.resource_version),
+        (None, Some(wanted)) if options.exact => Some(wanted),
+        _ => None,
+    };
+    let list = match past {
+        Some(at) => config.store.list_at(&name, namespace, at),
+        None => Ok(config.store.list(&name, namespace)),
+    };
+    let mut list = list.map_err(|error| match (error, &options.resume) {
+        (store::Error::Expired { .. }, Some(_)) => page::expired(),
+        (error, _) => Failure::of_store(resource, error),
+    })?;
     let current = list.resource_version;
-    match options.resource_version {
-        Some(wanted) if wanted > current => {
-            return Err(Failure::of_store(
-                resource,
-                store::Error::Future { wanted, current },
-            ));
-        }
-        // Only the present is kept.
-        Some(wanted) if options.exact && wanted < current => {
-            return Err(Failure::of_store(
-                resource,
-                store::Error::Expired {
-                    wanted,
-                    oldest: current,
-                },
-            ));
-        }
-        _ => {}
+    if let Some(wanted) = options.resource_version
+        && wanted > current
+    {
+        return Err(Failure::of_store(
+            resource,
+            store::Error::Future { wanted, current },
+        ));
     }
     list.objects
         .retain(|object| options.labels.matches(object.labels()) && options.fields.matches(object));
@@ -92,12 +98,13 @@ pub(super) fn select(
 }
 
 /// Puts stored texts together without reading them.
-pub(super) fn encode(resource: &Resource, list: &List) -> Response {
+pub(super) fn encode(resource: &Resource, list: &List, page: &Page) -> Response {
+    let mut metadata = json!({"resourceVersion": list.resource_version.to_string()});
+    page.describe(&mut metadata);
     let head = format!(
-        r#"{{"apiVersion":"{}","kind":"{}List","metadata":{{"resourceVersion":"{}"}},"items":["#,
+        r#"{{"apiVersion":"{}","kind":"{}List","metadata":{metadata},"items":["#,
         resource.api_version(),
         resource.kind,
-        list.resource_version
     );
     let length: usize = list
         .objects

@@ -51,6 +51,11 @@ pub(super) enum Error {
 }
 
 impl Selector {
+    /// Whether it lets everything through.
+    pub(super) fn is_everything(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.0.iter().all(|requirement| {
             let value = labels.get(&requirement.key);

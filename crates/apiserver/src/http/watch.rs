@@ -149,9 +149,9 @@ impl Watch {
                 continue;
             }
             let before = event
-                .previous_labels
+                .previous
                 .as_ref()
-                .is_some_and(|labels| self.options.labels.matches(labels));
+                .is_some_and(|previous| self.options.labels.matches(previous.labels()));
             let after = self.options.labels.matches(event.object.labels());
             if let Some(kind) = seen_through_selector(event.kind, before, after) {
                 self.write(piece, kind, &event.object);

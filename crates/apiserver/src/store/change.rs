@@ -18,8 +18,25 @@ pub enum Change {
     Update(Value),
     /// The status alone, with the same preconditions.
     UpdateStatus(Value),
-    /// Removal, or with finalizers the mark that asks for it.
-    Delete(Preconditions),
+    /// Removal, or with finalizers the mark that asks for it; and what becomes of what the object owns.
+    Delete(Preconditions, Option<Propagation>),
+}
+
+/// What becomes of the objects that a deleted one owns. Without, it is as the finalizers of the object say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    /// They are deleted after it.
+    Background,
+    /// They are deleted before it.
+    Foreground,
+    /// They stay, without an owner.
+    Orphan,
+}
+
+/// Finalizers that the collection of garbage takes away (`k8s.io/apimachinery`, `meta/v1`).
+pub(crate) mod finalizer {
+    pub(crate) const FOREGROUND: &str = "foregroundDeletion";
+    pub(crate) const ORPHAN: &str = "orphan";
 }
 
 /// What must be true of the object that is deleted.
@@ -65,8 +82,8 @@ pub(super) fn plan(
         (Change::UpdateStatus(object), Some(current)) => {
             update_status(key, current, &object, &with)
         }
-        (Change::Delete(preconditions), Some(current)) => {
-            delete(key, current, &preconditions, &with)
+        (Change::Delete(preconditions, propagation), Some(current)) => {
+            delete(key, current, &preconditions, propagation, &with)
         }
     }
 }
@@ -182,6 +199,7 @@ fn delete(
     key: &Key,
     current: &Value,
     preconditions: &Preconditions,
+    propagation: Option<Propagation>,
     with: &Circumstances,
 ) -> Result<Outcome, Error> {
     let old = &current["metadata"];
@@ -195,18 +213,55 @@ fn delete(
     )?;
     let mut last = current.clone();
     let metadata = metadata(fields(key, &mut last)?);
+    if let Some(propagation) = propagation {
+        propagate(metadata, propagation);
+    }
     if !has_finalizers(metadata) {
         set_resource_version(metadata, with.resource_version);
         return Ok(Outcome::Remove(last));
     }
     if metadata.contains_key("deletionTimestamp") {
-        return Ok(Outcome::Unchanged);
+        if metadata.get("finalizers") == old.get("finalizers") {
+            return Ok(Outcome::Unchanged);
+        }
+        set_resource_version(metadata, with.resource_version);
+        return Ok(Outcome::Put(EventKind::Modified, last));
     }
     metadata.insert("deletionTimestamp".into(), seconds(with.now));
     metadata.insert("deletionGracePeriodSeconds".into(), json!(0));
     bump_generation(metadata);
     set_resource_version(metadata, with.resource_version);
     Ok(Outcome::Put(EventKind::Modified, last))
+}
+
+/// Leaves of the two finalizers of garbage collection the one that the deletion needs
+/// (`k8s.io/apiserver/pkg/registry/generic/registry/store.go`, `deletionFinalizersForGarbageCollection`).
+fn propagate(metadata: &mut Map<String, Value>, propagation: Propagation) {
+    let wanted = match propagation {
+        Propagation::Background => None,
+        Propagation::Foreground => Some(finalizer::FOREGROUND),
+        Propagation::Orphan => Some(finalizer::ORPHAN),
+    };
+    let held = metadata
+        .remove("finalizers")
+        .and_then(|held| match held {
+            Value::Array(held) => Some(held),
+            _ => None,
+        })
+        .unwrap_or_default();
+    let ours = |name: &Value| name == finalizer::FOREGROUND || name == finalizer::ORPHAN;
+    let mut kept: Vec<Value> = held
+        .into_iter()
+        .filter(|name| !ours(name) || wanted.is_some_and(|wanted| name == wanted))
+        .collect();
+    if let Some(wanted) = wanted
+        && !kept.iter().any(|name| name == wanted)
+    {
+        kept.push(wanted.into());
+    }
+    if !kept.is_empty() {
+        metadata.insert("finalizers".into(), kept.into());
+    }
 }
 
 /// The object that the caller of an update had in mind.

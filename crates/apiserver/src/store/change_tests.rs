@@ -195,7 +195,7 @@ fn deletion_is_at_once_without_finalizers() {
     let outcome = plan(
         &key(),
         Some(&stored()),
-        Change::Delete(Preconditions::default()),
+        Change::Delete(Preconditions::default(), None),
         with(6),
     )
     .unwrap();
@@ -206,7 +206,7 @@ fn deletion_is_at_once_without_finalizers() {
 #[test]
 fn deletion_with_finalizers_waits_for_the_last_of_them() {
     let held = change(|object| object["metadata"]["finalizers"] = json!(["a", "b"]));
-    let delete = || Change::Delete(Preconditions::default());
+    let delete = || Change::Delete(Preconditions::default(), None);
     let marked = put(plan(&key(), Some(&held), delete(), with(6)));
     assert_eq!(
         marked["metadata"]["deletionTimestamp"],
@@ -244,7 +244,7 @@ fn deletion_of_another_object_than_the_one_named_is_refused() {
         plan(
             &key(),
             Some(&stored()),
-            Change::Delete(preconditions),
+            Change::Delete(preconditions, None),
             with(6),
         )
     };
@@ -264,7 +264,7 @@ fn deletion_of_another_object_than_the_one_named_is_refused() {
         plan(
             &key(),
             None,
-            Change::Delete(Preconditions::default()),
+            Change::Delete(Preconditions::default(), None),
             with(6)
         ),
         Err(Error::NotFound(_))

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Object, object::Labels};
+use super::Object;
 
 /// What happened to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub struct Event {
     pub kind: EventKind,
     /// The object after the write; its resourceVersion is the event's.
     pub object: Object,
-    /// The labels before the write, so that a selector sees objects come and go.
-    pub previous_labels: Option<Labels>,
+    /// The object before the write, so that a selector sees objects come and go, and the past can be listed.
+    pub previous: Option<Object>,
 }
 
 impl Event {
@@ -82,7 +82,7 @@ impl Log {
     }
 
     /// Events later than `after`, oldest first; `None` when some of them are no longer there.
-    pub(super) fn since(&self, after: u64) -> Option<impl Iterator<Item = &Event>> {
+    pub(super) fn since(&self, after: u64) -> Option<impl DoubleEndedIterator<Item = &Event>> {
         let skip = after.checked_sub(self.oldest())?;
         let skip = usize::try_from(skip)
             .unwrap_or(usize::MAX)
@@ -102,7 +102,7 @@ mod tests {
         Event {
             kind: EventKind::Modified,
             object: Object::from_json(key, json).unwrap(),
-            previous_labels: None,
+            previous: None,
         }
     }
 

@@ -17,8 +17,9 @@ use std::{path::Path, sync::Arc};
 
 use serde_json::Value;
 
+pub(crate) use self::change::finalizer;
 pub use self::{
-    change::{Change, Preconditions},
+    change::{Change, Preconditions, Propagation},
     error::{Error, OpenError},
     key::Key,
     log::{Event, EventKind},
@@ -131,6 +132,27 @@ impl Store {
         }
     }
 
+    /// The objects of `resource` as they were at an earlier moment.
+    ///
+    /// # Errors
+    /// [`Error::Expired`] when the watch log does not reach back to `at`; [`Error::Future`] when it has not happened.
+    pub fn list_at(&self, resource: &str, namespace: Option<&str>, at: u64) -> Result<List, Error> {
+        let state = self.shared.read();
+        Ok(List {
+            objects: state.list_at(resource, namespace, at)?,
+            resource_version: at,
+        })
+    }
+
+    /// All objects of all resources, at one moment.
+    pub fn everything(&self) -> List {
+        let state = self.shared.read();
+        List {
+            objects: state.everything(),
+            resource_version: state.log.last(),
+        }
+    }
+
     /// The resourceVersion of the last write.
     pub fn resource_version(&self) -> u64 {
         self.shared.read().log.last()
@@ -203,6 +225,6 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Precondition`], and as [`Store::write`].
     pub async fn delete(&self, key: &Key, preconditions: Preconditions) -> Result<Written, Error> {
-        self.write(key, Change::Delete(preconditions)).await
+        self.write(key, Change::Delete(preconditions, None)).await
     }
 }

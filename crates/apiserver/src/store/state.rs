@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Event, EventKind, Key, Object, key::prefix, log::Log};
+use super::{Error, Event, EventKind, Key, Object, key::prefix, log::Log};
 
 pub(super) struct State {
     objects: BTreeMap<Key, Object>,
@@ -38,6 +38,49 @@ impl State {
             .take_while(|(key, _)| key.as_str().starts_with(&prefix))
             .map(|(_, object)| object.clone())
             .collect()
+    }
+
+    /// Objects as they were at `at`: what happened since is taken back, the latest first.
+    pub(super) fn list_at(
+        &self,
+        resource: &str,
+        namespace: Option<&str>,
+        at: u64,
+    ) -> Result<Vec<Object>, Error> {
+        let current = self.log.last();
+        if at > current {
+            return Err(Error::Future {
+                wanted: at,
+                current,
+            });
+        }
+        let Some(since) = self.log.since(at) else {
+            return Err(Error::Expired {
+                wanted: at,
+                oldest: self.log.oldest(),
+            });
+        };
+        let prefix = prefix(resource, namespace);
+        let mut objects: BTreeMap<Key, Object> = self
+            .list(resource, namespace)
+            .into_iter()
+            .map(|object| (object.key().clone(), object))
+            .collect();
+        for event in since.rev() {
+            let key = event.object.key();
+            if !key.as_str().starts_with(&prefix) {
+                continue;
+            }
+            match &event.previous {
+                Some(previous) => objects.insert(key.clone(), previous.clone()),
+                None => objects.remove(key),
+            };
+        }
+        Ok(objects.into_values().collect())
+    }
+
+    pub(super) fn everything(&self) -> Vec<Object> {
+        self.objects.values().cloned().collect()
     }
 
     fn apply(&mut self, event: Event) {

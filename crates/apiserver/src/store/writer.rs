@@ -243,7 +243,7 @@ pub(super) fn decide(
     let event = Event {
         kind,
         object: object.clone(),
-        previous_labels: current.map(|current| current.labels().clone()),
+        previous: current.cloned(),
     };
     let written = match kind {
         EventKind::Deleted => Written::Removed(object),

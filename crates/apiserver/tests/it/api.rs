@@ -214,9 +214,9 @@ async fn refusals_are_statuses_with_the_words_of_kubernetes() {
         (
             Method::DELETE,
             &one,
-            json!({"propagationPolicy": "Orphan"}),
+            json!({"propagationPolicy": "Sideways"}),
             400,
-            "",
+            "propagationPolicy: Unsupported value: \"Sideways\": supported values: \"Background\", \"Foreground\", \"Orphan\"",
         ),
         (
             Method::DELETE,

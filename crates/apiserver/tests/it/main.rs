@@ -5,6 +5,8 @@
 mod api;
 mod api_watch;
 mod durability;
+mod garbage;
+mod pages;
 mod server;
 mod store;
 mod tls;

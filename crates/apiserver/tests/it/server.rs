@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use apiserver::{Config, Store, auth, router, serve};
+use apiserver::{Config, Store, auth, collect, router, serve};
 use reqwest::{Certificate, Client, ClientBuilder, Method, Response};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -30,6 +30,7 @@ impl Server {
         let store = Store::open(&folder.path().join("store.redb")).unwrap();
         let pki = auth::ensure(&folder.path().join("pki"), &[], SystemTime::now()).unwrap();
         let shutdown = CancellationToken::new();
+        tokio::spawn(collect(store.clone(), shutdown.clone()));
         let routes = router(Config {
             store: store.clone(),
             admission: Arc::new(api::admit),

@@ -1,0 +1,85 @@
+//! Owners, dependents and finalizers, through the API.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::server::{SERVICES, Server, service};
+
+/// A service that belongs to `owner`.
+async fn owned(server: &Server, name: &str, owner: &Value) -> Value {
+    let mut object = service(name);
+    object["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"], "blockOwnerDeletion": true,
+    }]);
+    let (code, object) = server.send(Method::POST, SERVICES, &object).await;
+    assert_eq!(code, 201, "{object}");
+    object
+}
+
+/// Names of services as they are deleted, until `count` are.
+async fn deletions(server: &Server, from: u64, count: usize) -> Vec<String> {
+    let mut watch = server.store.watch(None, None, from).unwrap();
+    let mut names = Vec::new();
+    while names.len() < count {
+        for event in watch.next().await.unwrap() {
+            if event.kind == apiserver::store::EventKind::Deleted {
+                names.push(event.object.key().name().to_owned());
+            }
+        }
+    }
+    names
+}
+
+async fn delete(server: &Server, name: &str, policy: &str) -> Value {
+    let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": policy, "gracePeriodSeconds": 5});
+    let path = format!("{SERVICES}/{name}");
+    let (code, answer) = server.send(Method::DELETE, &path, &options).await;
+    assert_eq!(code, 200, "{answer}");
+    answer
+}
+
+#[tokio::test]
+async fn in_the_background_an_owner_goes_first() {
+    let server = Server::start().await;
+    let a = server.create("a").await;
+    let b = owned(&server, "b", &a).await;
+    owned(&server, "c", &b).await;
+    let from = server.store.resource_version();
+    let answer = delete(&server, "a", "Background").await;
+    assert_eq!(answer["status"], "Success");
+    assert_eq!(deletions(&server, from, 3).await, ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn in_the_foreground_an_owner_goes_last() {
+    let server = Server::start().await;
+    let a = server.create("a").await;
+    let b = owned(&server, "b", &a).await;
+    owned(&server, "c", &b).await;
+    let from = server.store.resource_version();
+    let answer = delete(&server, "a", "Foreground").await;
+    assert_eq!(
+        answer["metadata"]["finalizers"],
+        json!(["foregroundDeletion"])
+    );
+    assert!(answer["metadata"]["deletionTimestamp"].is_string());
+    assert_eq!(deletions(&server, from, 3).await, ["c", "b", "a"]);
+}
+
+#[tokio::test]
+async fn an_orphan_stays_and_has_no_owner() {
+    let server = Server::start().await;
+    let a = server.create("a").await;
+    owned(&server, "b", &a).await;
+    let from = server.store.resource_version();
+    delete(&server, "a", "Orphan").await;
+    assert_eq!(deletions(&server, from, 1).await, ["a"]);
+    let (code, b) = server.get(&format!("{SERVICES}/b")).await;
+    assert_eq!(
+        (code, &b["metadata"]["deletionTimestamp"]),
+        (200, &Value::Null)
+    );
+    let owners = b["metadata"]["ownerReferences"].as_array();
+    assert!(owners.is_none_or(Vec::is_empty), "{b}");
+}
