@@ -36,6 +36,15 @@ struct Entry {
     subresources: Vec<(&'static str, Vec<&'static str>)>,
 }
 
+/// Names under which `kubectl get` finds several kinds at once.
+fn categories(resource: &Resource) -> &'static [&'static str] {
+    match (resource.group, resource.plural) {
+        ("serving.knative.dev", _) => &["all", "knative", "serving"],
+        ("", "pods" | "services") => &["all"],
+        _ => &[],
+    }
+}
+
 /// Everything there is: what is stored, and what is served elsewhere.
 fn entries(elsewhere: &[Elsewhere]) -> Vec<Entry> {
     let stored = api::kinds().iter().map(|resource| Entry {
@@ -127,6 +136,7 @@ pub(super) fn version(
         resources.push(json!({
             "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
             "kind": resource.kind, "verbs": entry.verbs, "shortNames": resource.short_names,
+            "categories": categories(&resource),
         }));
         for (name, verbs) in entry.subresources {
             resources.push(json!({
@@ -199,6 +209,7 @@ fn aggregated_resource(entry: &Entry) -> Value {
         "singularResource": resource.singular,
         "verbs": entry.verbs,
         "shortNames": resource.short_names,
+        "categories": categories(resource),
         "subresources": subresources,
     })
 }

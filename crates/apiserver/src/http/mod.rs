@@ -1,6 +1,7 @@
 //! The Kubernetes API over the store: paths, verbs and forms of k8s.io/apiserver, for the kinds of crate `api`.
 
 mod accept;
+mod audit;
 mod body;
 mod delete;
 mod discovery;
@@ -14,6 +15,8 @@ mod patch;
 mod path;
 mod query;
 mod read;
+mod schema;
+mod schema_table;
 mod selector;
 mod table;
 mod watch;
@@ -83,9 +86,14 @@ pub fn router(config: Config) -> Router {
 type Answer = Result<Response, Failure>;
 
 async fn dispatch(State(config): State<Arc<Config>>, request: Request) -> Response {
-    route(&config, request)
+    let record = audit::Record::of(&request);
+    let response = route(&config, request)
         .await
-        .unwrap_or_else(IntoResponse::into_response)
+        .unwrap_or_else(IntoResponse::into_response);
+    if let Some(record) = record {
+        record.write(response.status());
+    }
+    response
 }
 
 async fn route(config: &Config, request: Request) -> Answer {

@@ -1,10 +1,10 @@
-//! As much `OpenAPI` as `kubectl apply` asks for: that the server checks fields itself (`fieldValidation`), and that
-//! nobody needs to do it before.
+//! As much `OpenAPI` as `kubectl` asks for: that the server checks fields itself (`fieldValidation`), so that nobody needs to do
+//! it before, and the schemas that `kubectl explain` shows.
 
 use http::{Method, StatusCode, request::Parts};
 use serde_json::{Map, Value, json};
 
-use super::{Answer, error::Failure, value_response};
+use super::{Answer, error::Failure, schema, value_response};
 
 /// `document` is what stands behind `/openapi/v3`.
 pub(super) fn get(parts: &Parts, document: &str) -> Answer {
@@ -36,6 +36,7 @@ pub(super) fn get(parts: &Parts, document: &str) -> Answer {
         .into_iter()
         .find(|(path, _)| document.strip_prefix('/') == Some(path))
         .ok_or_else(Failure::no_path)?;
+    let schemas = schema::of(&resources);
     let paths: Map<String, Value> = resources
         .into_iter()
         .map(|resource| operations(&path, resource))
@@ -44,7 +45,7 @@ pub(super) fn get(parts: &Parts, document: &str) -> Answer {
         "openapi": "3.0.0",
         "info": {"title": "vhive", "version": env!("CARGO_PKG_VERSION")},
         "paths": paths,
-        "components": {"schemas": {}},
+        "components": {"schemas": schemas},
     });
     Ok(value_response(StatusCode::OK, &document))
 }
