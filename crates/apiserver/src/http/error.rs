@@ -13,6 +13,7 @@ use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 use tracing::error;
 
+use super::ownership::Conflict;
 use crate::store;
 
 /// A refusal on its way to the client.
@@ -96,6 +97,30 @@ impl Failure {
                 "causes",
                 json!([{"reason": "FieldValueInvalid", "message": message, "field": field}]),
             )],
+        }
+    }
+
+    /// An apply would change fields that others own.
+    pub(super) fn apply_conflicts(resource: &Resource, name: &str, conflicts: &[Conflict]) -> Self {
+        let plural = if conflicts.len() == 1 { "" } else { "s" };
+        let listed: Vec<String> = conflicts
+            .iter()
+            .map(|conflict| format!("{}: {}", conflict.with, conflict.field))
+            .collect();
+        let message = format!(
+            "Apply failed with {} conflict{plural}: {}",
+            conflicts.len(),
+            listed.join(", ")
+        );
+        let causes: Vec<Value> = conflicts
+            .iter()
+            .map(|conflict| {
+                json!({"reason": "FieldManagerConflict", "message": conflict.with, "field": conflict.field})
+            })
+            .collect();
+        Self {
+            status: Box::new(Status::failure(409, "Conflict", message).of(resource, name)),
+            details: vec![("causes", causes.into())],
         }
     }
 

@@ -10,6 +10,7 @@ mod field_selector;
 mod health;
 mod name;
 mod openapi;
+mod ownership;
 mod page;
 mod patch;
 mod path;

@@ -1,4 +1,4 @@
-//! Patches: merge (RFC 7386) and JSON (RFC 6902).
+//! Patches: merge (RFC 7386), JSON (RFC 6902), and server-side apply, which is made in [`super::write`].
 
 use http::{HeaderMap, StatusCode};
 use json_patch::Patch as Operations;
@@ -8,11 +8,17 @@ use super::{body, error::Failure};
 
 const MERGE: &str = "application/merge-patch+json";
 const JSON: &str = "application/json-patch+json";
+const APPLY: &str = "application/apply-patch+yaml";
 
 /// A change that can be made to any version of an object.
 pub(super) enum Patch {
     Merge(Value),
     Json(Operations),
+}
+
+/// Whether the body is a configuration to apply.
+pub(super) fn is_apply(headers: &HeaderMap) -> bool {
+    body::media_type(headers) == APPLY
 }
 
 impl Patch {
@@ -23,7 +29,7 @@ impl Patch {
             JSON => serde_json::from_slice(bytes)
                 .map(Self::Json)
                 .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}"))),
-            _ => Err(Failure::unsupported_media_type(&[JSON, MERGE])),
+            _ => Err(Failure::unsupported_media_type(&[JSON, MERGE, APPLY])),
         }
     }
 

@@ -48,6 +48,10 @@ pub(super) enum IncludeObject {
 pub(super) struct WriteOptions {
     pub(super) dry_run: bool,
     pub(super) validation: FieldValidation,
+    /// Who writes, if it is said.
+    pub(super) manager: Option<String>,
+    /// Whether an apply takes what others own.
+    pub(super) force: bool,
     /// `propagationPolicy` of a deletion; empty where it is not given.
     pub(super) propagation: String,
 }
@@ -134,6 +138,10 @@ impl WriteOptions {
                     .map(|(_, value)| value.as_str()),
             )?,
             validation,
+            manager: Some(parameters.text("fieldManager"))
+                .filter(|manager| !manager.is_empty())
+                .map(str::to_owned),
+            force: parameters.flag("force"),
             propagation: parameters.text("propagationPolicy").to_owned(),
         })
     }

@@ -5,7 +5,11 @@
 
 use api::{Resource, Status};
 use axum::{body::Body, response::Response};
-use http::{HeaderValue, StatusCode, header::WARNING, request::Parts};
+use http::{
+    HeaderValue, StatusCode,
+    header::{USER_AGENT, WARNING},
+    request::Parts,
+};
 use serde_json::Value;
 
 use super::{
@@ -13,8 +17,8 @@ use super::{
     accept::{self, Form},
     body,
     error::Failure,
-    json_response, name,
-    patch::Patch,
+    json_response, name, ownership,
+    patch::{self, Patch},
     path::Part,
     query::{FieldValidation, IncludeObject, WriteOptions},
     table, value_response,
@@ -38,6 +42,7 @@ pub(super) async fn create(
     let mut object = body::object(&parts.headers, body).await?;
     identify(resource, namespace, &mut object)?;
     let unknown = unknown_fields(resource, &object, options.validation)?;
+    let manager = manager(parts, &options);
     let tries = if name::is_generated(&object) {
         NAME_TRIES
     } else {
@@ -50,6 +55,10 @@ pub(super) async fn create(
         object["metadata"]["name"] = name.as_str().into();
         (config.admission)(resource, &mut object, None)?;
         name::check(resource, &name)?;
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.remove("managedFields");
+        }
+        ownership::note_update(None, &mut object, &manager, &now());
         let key = key(resource, namespace, &name)?;
         match write(config, &key, Change::Create(object), options.dry_run).await {
             Ok(written) => {
@@ -89,7 +98,15 @@ pub(super) async fn replace(
     if version(&object) != current.resource_version().to_string() {
         return Err(Status::conflict(resource, key.name()).into());
     }
-    let change = admitted(config, resource, object, &current, part)?;
+    let manager = manager(parts, &options);
+    let change = admitted(
+        config,
+        resource,
+        object,
+        &current,
+        part,
+        &Owners::Note(&manager),
+    )?;
     let written = write(config, key, change, options.dry_run)
         .await
         .map_err(|error| Failure::of_store(resource, error))?;
@@ -108,7 +125,11 @@ pub(super) async fn patch(
     let form = accept::negotiate(&parts.headers, &[Form::Table])?;
     let options = WriteOptions::parse(&parts.uri)?;
     let bytes = body::read(body).await?;
+    if patch::is_apply(&parts.headers) {
+        return apply(config, parts, &bytes, resource, key, part).await;
+    }
     let patch = Patch::parse(&parts.headers, &bytes)?;
+    let manager = manager(parts, &options);
     for _ in 0..PATCH_TRIES {
         let current = current(config, resource, key)?;
         let value = current.value();
@@ -121,7 +142,14 @@ pub(super) async fn patch(
             return Err(Status::conflict(resource, key.name()).into());
         }
         object["metadata"]["resourceVersion"] = version(&value).into();
-        let change = admitted(config, resource, object, &current, part)?;
+        let change = admitted(
+            config,
+            resource,
+            object,
+            &current,
+            part,
+            &Owners::Note(&manager),
+        )?;
         match write(config, key, change, options.dry_run).await {
             Ok(written) => {
                 let response = answer(resource, StatusCode::OK, &written.into_object(), form);
@@ -132,6 +160,104 @@ pub(super) async fn patch(
         }
     }
     Err(Status::conflict(resource, key.name()).into())
+}
+
+/// Server-side apply: the body says all that its manager wants of the object, which is made if it is not there.
+async fn apply(
+    config: &Config,
+    parts: &Parts,
+    bytes: &[u8],
+    resource: &Resource,
+    key: &Key,
+    part: Part,
+) -> Answer {
+    let form = accept::negotiate(&parts.headers, &[Form::Table])?;
+    let options = WriteOptions::parse(&parts.uri)?;
+    let Some(manager) = options.manager.clone() else {
+        let status = Status::failure(
+            422,
+            "Invalid",
+            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
+        );
+        return Err(status.into());
+    };
+    let mut wanted = body::parse(bytes, true)?;
+    if !wanted.is_object() {
+        return Err(Failure::bad_request("the body must be an object"));
+    }
+    identify(resource, key.namespace(), &mut wanted)?;
+    same_name(key, &wanted)?;
+    if !matches!(&wanted["metadata"]["managedFields"], Value::Null) {
+        return Err(Failure::bad_request("metadata.managedFields must be nil"));
+    }
+    let unknown = unknown_fields(resource, &wanted, options.validation)?;
+    for _ in 0..PATCH_TRIES {
+        let current = config.store.get(key);
+        let live = current.as_ref().map_or(Value::Null, Object::value);
+        if !version(&wanted).is_empty() && version(&wanted) != version(&live) {
+            return Err(Status::conflict(resource, key.name()).into());
+        }
+        let mut object = ownership::apply(&live, &wanted, &manager, options.force, &now())
+            .map_err(|conflicts| Failure::apply_conflicts(resource, key.name(), &conflicts))?;
+        let (change, code) = if let Some(current) = &current {
+            object["metadata"]["resourceVersion"] = version(&live).into();
+            let change = admitted(config, resource, object, current, part, &Owners::Noted)?;
+            (change, StatusCode::OK)
+        } else if part == Part::Whole {
+            let owners = object["metadata"]["managedFields"].clone();
+            (config.admission)(resource, &mut object, None)?;
+            name::check(resource, key.name())?;
+            object["metadata"]["managedFields"] = owners;
+            (Change::Create(object), StatusCode::CREATED)
+        } else {
+            return Err(Failure::of_store(
+                resource,
+                store::Error::NotFound(key.clone()),
+            ));
+        };
+        match write(config, key, change, options.dry_run).await {
+            Ok(written) => {
+                let response = answer(resource, code, &written.into_object(), form);
+                return Ok(with_warnings(response, &unknown));
+            }
+            Err(
+                store::Error::Modified { .. }
+                | store::Error::AlreadyExists(_)
+                | store::Error::NotFound(_),
+            ) => {}
+            Err(error) => return Err(Failure::of_store(resource, error)),
+        }
+    }
+    Err(Status::conflict(resource, key.name()).into())
+}
+
+/// How owners of fields come into an object that passed admission.
+enum Owners<'a> {
+    /// They are in it.
+    Noted,
+    /// This one changed what is new.
+    Note(&'a str),
+}
+
+/// Who writes: what the request says, or else the name of the program.
+fn manager(parts: &Parts, options: &WriteOptions) -> String {
+    let agent = || {
+        let agent = parts.headers.get(USER_AGENT)?.to_str().ok()?;
+        let name = agent.split('/').next()?.trim();
+        (!name.is_empty()).then(|| name.to_owned())
+    };
+    options
+        .manager
+        .clone()
+        .or_else(agent)
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Kubernetes writes times in whole seconds.
+fn now() -> String {
+    jiff::Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string()
 }
 
 /// Writes, or tells what writing would do.
@@ -162,15 +288,20 @@ fn admitted(
     mut object: Value,
     current: &Object,
     part: Part,
+    owners: &Owners<'_>,
 ) -> Result<Change, Failure> {
     if part == Part::Status {
         return Ok(Change::UpdateStatus(object));
     }
-    let preconditions =
-        ["resourceVersion", "uid"].map(|field| (field, object["metadata"][field].clone()));
-    (config.admission)(resource, &mut object, Some(&current.value()))?;
-    for (field, value) in preconditions {
+    let kept = ["resourceVersion", "uid", "managedFields"]
+        .map(|field| (field, object["metadata"][field].clone()));
+    let live = current.value();
+    (config.admission)(resource, &mut object, Some(&live))?;
+    for (field, value) in kept {
         object["metadata"][field] = value;
+    }
+    if let Owners::Note(manager) = owners {
+        ownership::note_update(Some(&live), &mut object, manager, &now());
     }
     Ok(Change::Update(object))
 }

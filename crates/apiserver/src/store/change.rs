@@ -102,11 +102,11 @@ fn create(key: &Key, mut object: Value, with: Circumstances) -> Result<Outcome, 
     for field in [
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
-        "managedFields",
         "selfLink",
     ] {
         metadata.remove(field);
     }
+    drop_empty(metadata, "managedFields");
     metadata.insert("name".into(), key.name().into());
     if !key.namespace().is_empty() {
         metadata.insert("namespace".into(), key.namespace().into());
@@ -140,7 +140,11 @@ fn update(
     keep(root, current, "status");
     let old = &current["metadata"];
     let new = metadata(root);
-    new.remove("managedFields");
+    // Whoever says nothing of owners leaves them as they are.
+    drop_empty(new, "managedFields");
+    if !new.contains_key("managedFields") {
+        keep(new, old, "managedFields");
+    }
     new.remove("selfLink");
     for field in KEPT {
         keep(new, old, field);
@@ -329,6 +333,14 @@ fn has_finalizers(metadata: &Map<String, Value>) -> bool {
         .get("finalizers")
         .and_then(Value::as_array)
         .is_some_and(|finalizers| !finalizers.is_empty())
+}
+
+/// Removes a list that is null or has nothing in it.
+fn drop_empty(metadata: &mut Map<String, Value>, field: &str) {
+    let is_empty = |value: &Value| value.as_array().is_none_or(Vec::is_empty);
+    if metadata.get(field).is_some_and(is_empty) {
+        metadata.remove(field);
+    }
 }
 
 fn bump_generation(metadata: &mut Map<String, Value>) {

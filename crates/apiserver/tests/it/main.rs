@@ -4,6 +4,7 @@
 
 mod api;
 mod api_watch;
+mod apply;
 mod durability;
 mod garbage;
 mod pages;
