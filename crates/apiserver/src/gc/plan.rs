@@ -95,10 +95,9 @@ pub(super) fn plan(objects: &BTreeMap<Key, Facts>) -> Vec<(Key, Action)> {
                     leave.push(reference.uid.clone());
                     waiting = true;
                 }
-                Some(_) => stay = true,
                 None if is_stored_here(reference) => leave.push(reference.uid.clone()),
-                // An owner of a kind that is not kept here may well live.
-                None => stay = true,
+                // It lives, or may well: nobody knows of an owner of a kind that is not kept here.
+                _ => stay = true,
             }
         }
         if !orphaned.is_empty() {

@@ -98,7 +98,7 @@ fn typed(kind: &str, description: &str) -> Value {
 }
 
 fn reference_name(name: &str) -> String {
-    format!("dev.knative.serving.v1.{name}Type")
+    format!("dev.knative.serving.v1.{name}")
 }
 
 #[cfg(test)]
@@ -117,7 +117,7 @@ mod tests {
         match (schema["type"].as_str(), schema["format"].as_str()) {
             (_, Some("date-time")) => json!("2026-01-02T03:04:05Z"),
             (Some("string"), _) => json!("a"),
-            (Some("integer"), _) | (None, _) => json!(1),
+            (Some("integer") | None, _) => json!(1),
             (Some("boolean"), _) => json!(true),
             (Some("array"), _) => json!([filled(schemas, &schema["items"])]),
             _ => {

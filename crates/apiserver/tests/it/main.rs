@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests do")]
 
+mod anything;
 mod api;
 mod api_watch;
 mod apply;

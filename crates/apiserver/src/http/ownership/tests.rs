@@ -1,3 +1,8 @@
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "what json! makes is given away"
+)]
+
 use proptest::prelude::*;
 
 use super::*;
