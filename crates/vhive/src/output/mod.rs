@@ -79,8 +79,13 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-/// Objects as JSON (a `List` if there are several) or YAML.
-pub(crate) fn objects(items: Vec<Value>, single: bool, yaml: bool) -> anyhow::Result<String> {
+/// Objects as JSON (a `List` if there are several) or YAML. Who set which field is left out, as kubectl does.
+pub(crate) fn objects(mut items: Vec<Value>, single: bool, yaml: bool) -> anyhow::Result<String> {
+    for item in &mut items {
+        if let Some(metadata) = item.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("managedFields");
+        }
+    }
     let document = match (single, items.len()) {
         (true, 1) => items.into_iter().next().unwrap_or_default(),
         _ => serde_json::json!({"apiVersion": "v1", "kind": "List", "items": items}),
