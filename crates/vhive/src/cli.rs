@@ -86,7 +86,7 @@ pub(crate) enum Command {
         command: Kernel,
     },
     /// Print a kubeconfig for kubectl and kn
-    Kubeconfig,
+    Kubeconfig(Kubeconfig),
     /// Measure
     Bench {
         #[command(subcommand)]
@@ -257,6 +257,13 @@ pub(crate) struct Delete {
     /// Namespace
     #[arg(short, long, default_value = "default")]
     pub(crate) namespace: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Kubeconfig {
+    /// Write it to DATA_DIR/kubeconfig and print where that is: export KUBECONFIG=$(vhive kubeconfig --path)
+    #[arg(long)]
+    pub(crate) path: bool,
 }
 
 #[derive(Debug, Args)]

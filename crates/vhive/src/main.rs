@@ -80,7 +80,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Image { command } => commands::image::run(global, command).await,
         Command::Snapshot { command } => commands::snapshot::run(&api()?, command).await,
         Command::Kernel { command } => commands::kernel::run(global, command).await,
-        Command::Kubeconfig => commands::kubeconfig::run(global),
+        Command::Kubeconfig(args) => commands::kubeconfig::run(global, args),
         Command::Bench { command } => commands::bench::run(global, command).await,
     }
 }
