@@ -261,7 +261,7 @@ pub(crate) struct Delete {
 
 #[derive(Debug, Args)]
 pub(crate) struct Kubeconfig {
-    /// Write it to DATA_DIR/kubeconfig and print where that is: export KUBECONFIG=$(vhive kubeconfig --path)
+    /// Write it into the data directory and print where that is: export KUBECONFIG=$(vhive kubeconfig --path)
     #[arg(long)]
     pub(crate) path: bool,
 }
