@@ -37,7 +37,8 @@ fn child_that_writes_until_it_is_killed() {
                             .unwrap();
                         let version = object.resource_version();
                         // Raw, because the test harness captures what is printed.
-                        writeln!(std::io::stderr(), "ack {name} {version}").unwrap();
+                        let line = format!("ack {name} {version}\n");
+                        std::io::stderr().write_all(line.as_bytes()).unwrap();
                     }
                 })
             })
@@ -65,9 +66,12 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut output = BufReader::new(child.stderr.take().unwrap());
         let mut read = |acknowledged: &mut Vec<(String, u64)>| {
-            let line = lines.next()?.unwrap();
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            // Without its end it was cut off by the kill, and says nothing.
+            let line = line.strip_suffix('\n')?;
             if let Some((name, version)) = line
                 .strip_prefix("ack ")
                 .and_then(|line| line.split_once(' '))
