@@ -1,36 +1,82 @@
-//! Durations as Go writes them: `60s`, `1m30s`, `1h`.
+//! Durations as Go writes them (`time.ParseDuration`): `60s`, `1m30s`, `1.5h`, `-5s`.
 
 use std::time::Duration;
 
-/// The duration, or `None` if the text is not one.
+use jiff::SignedDuration;
+
+/// The duration, or `None` if the text is not one, or a negative one.
 pub fn parse(text: &str) -> Option<Duration> {
-    if text == "0" {
-        return Some(Duration::ZERO);
+    Duration::try_from(parse_signed(text)?).ok()
+}
+
+/// The duration, also a negative one, or `None` if the text is not one or is more than Go can hold: 2⁶³ nanoseconds.
+pub fn parse_signed(text: &str) -> Option<SignedDuration> {
+    let negative = text.starts_with('-');
+    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if rest == "0" {
+        return Some(SignedDuration::ZERO);
     }
-    let mut rest = text;
-    let mut total = 0.0;
+    if rest.is_empty() {
+        return None;
+    }
+    let mut total: u64 = 0;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at(digits);
-        let unit = tail
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit);
-        let seconds = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" | "μs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        total += number.parse::<f64>().ok()? * seconds;
+        let (nanos, tail) = term(rest)?;
+        total = total.checked_add(nanos)?;
         rest = tail;
     }
-    (!text.is_empty())
-        .then(|| Duration::try_from_secs_f64(total).ok())
-        .flatten()
+    let nanos = i64::try_from(total).ok()?;
+    Some(SignedDuration::from_nanos(if negative {
+        -nanos
+    } else {
+        nanos
+    }))
+}
+
+/// The nanoseconds of one number with its unit, and what follows.
+fn term(text: &str) -> Option<(u64, &str)> {
+    let (whole, rest) = digits(text);
+    let (fraction, rest) = match rest.strip_prefix('.') {
+        Some(rest) => digits(rest),
+        None => ("", rest),
+    };
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let end = rest
+        .find(|c: char| c.is_ascii_digit() || c == '.')
+        .unwrap_or(rest.len());
+    let (unit, rest) = rest.split_at(end);
+    let unit: u64 = match unit {
+        "h" => 3_600_000_000_000,
+        "m" => 60_000_000_000,
+        "s" => 1_000_000_000,
+        "ms" => 1_000_000,
+        "us" | "µs" | "μs" => 1_000,
+        "ns" => 1,
+        _ => return None,
+    };
+    let whole: u64 = if whole.is_empty() {
+        0
+    } else {
+        whole.parse().ok()?
+    };
+    // What lies below a nanosecond is cut off; of an hour that is the thirteenth digit.
+    let mut part: u128 = 0;
+    let mut scale: u128 = 1;
+    for digit in fraction.bytes().take(18) {
+        part = part * 10 + u128::from(digit - b'0');
+        scale *= 10;
+    }
+    let part = u64::try_from(part * u128::from(unit) / scale).ok()?;
+    Some((whole.checked_mul(unit)?.checked_add(part)?, rest))
+}
+
+fn digits(text: &str) -> (&str, &str) {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    text.split_at(end)
 }
 
 #[cfg(test)]
@@ -39,21 +85,38 @@ mod tests {
 
     #[test]
     fn go_durations_are_read() {
-        for (text, seconds) in [
-            ("60s", 60.0),
-            ("1m30s", 90.0),
-            ("1h", 3600.0),
-            ("100ms", 0.1),
-            ("0", 0.0),
+        for (text, millis) in [
+            ("60s", 60_000),
+            ("1m30s", 90_000),
+            ("1h", 3_600_000),
+            ("1.5h", 5_400_000),
+            (".5s", 500),
+            ("2.s", 2_000),
+            ("+3s", 3_000),
+            ("-1m", -60_000),
+            ("100ms", 100),
+            ("1h0m0.25s", 3_600_250),
+            ("2000us", 2),
+            ("0", 0),
+            ("-0", 0),
+            ("0h", 0),
         ] {
             assert_eq!(
-                parse(text).map(|it| it.as_secs_f64()),
-                Some(seconds),
+                parse_signed(text).map(|it| it.as_millis()),
+                Some(millis),
                 "{text}"
             );
         }
-        for text in ["", "60", "s", "1d", "-1s"] {
-            assert_eq!(parse(text), None, "{text}");
+        assert_eq!(parse("1.000000001s"), Some(Duration::new(1, 1)));
+        assert_eq!(parse("-1s"), None, "a time to wait is not negative");
+    }
+
+    #[test]
+    fn what_go_does_not_read_is_no_duration() {
+        for text in [
+            "", "60", "s", "1d", "-", "+-1s", "1s2", "1 s", ".s", "1.2.3s", "9999999h", "1S", "١s",
+        ] {
+            assert_eq!(parse_signed(text), None, "{text}");
         }
     }
 }
