@@ -10,15 +10,12 @@ use crate::field_error::FieldErrors;
 use crate::forbidden;
 use crate::meta::ObjectMeta;
 use crate::resource::{self, Resource};
-use crate::serving::{Configuration, Revision, Route, Service};
+use crate::serving::{Configuration, Revision, Route, Service, annotation};
 use crate::status::Status;
 use crate::validate;
 
 /// Who changes objects: the API has one user, the holder of the node's client certificate.
 pub const USER: &str = "vhive-admin";
-
-const CREATOR: &str = "serving.knative.dev/creator";
-const LAST_MODIFIER: &str = "serving.knative.dev/lastModifier";
 
 /// Sets defaults in `new` and checks it; `old` is what it replaces. Fields that its type does not have are left out. The
 /// refusal is what the client gets.
@@ -27,28 +24,34 @@ pub fn admit(resource: &Resource, new: &mut Value, old: Option<&Value>) -> Resul
         resource::SERVICES => {
             let (mut service, old) = both::<Service>(resource, new, old)?;
             defaults::default_service(&mut service);
+            if let Some(old) = &old {
+                defaults::keep_named_template(&mut service.spec.template, &old.spec.template);
+            }
             let old = old.as_ref();
-            sign(
-                &mut service.metadata,
-                old.map(|old| (&old.metadata, old.spec == service.spec)),
-            );
+            let change = Change::of(&service.spec, old.map(|old| (&old.metadata, &old.spec)));
+            sign(&mut service.metadata, change);
             checked(resource, new, validate::validate_service(&service, old))?;
             encode(&service, new)
         }
         resource::CONFIGURATIONS => {
             let (mut configuration, old) = both::<Configuration>(resource, new, old)?;
             defaults::default_configuration(&mut configuration);
+            if let Some(old) = &old {
+                defaults::keep_named_template(&mut configuration.spec.template, &old.spec.template);
+            }
             let old = old.as_ref();
-            sign(
-                &mut configuration.metadata,
-                old.map(|old| (&old.metadata, old.spec == configuration.spec)),
-            );
+            if configuration.metadata.owner_references.is_empty() {
+                let old = old.map(|old| (&old.metadata, &old.spec));
+                let change = Change::of(&configuration.spec, old);
+                sign(&mut configuration.metadata, change);
+            }
             let result = validate::validate_configuration(&configuration, old);
             checked(resource, new, result)?;
             encode(&configuration, new)
         }
         resource::REVISIONS => {
             let (mut revision, old) = both::<Revision>(resource, new, old)?;
+            // Of an old one the spec must not change.
             if old.is_none() {
                 defaults::default_revision(&mut revision);
             }
@@ -60,11 +63,11 @@ pub fn admit(resource: &Resource, new: &mut Value, old: Option<&Value>) -> Resul
             let (mut route, old) = both::<Route>(resource, new, old)?;
             defaults::default_route(&mut route);
             let old = old.as_ref();
-            sign(
-                &mut route.metadata,
-                old.map(|old| (&old.metadata, old.spec == route.spec)),
-            );
-            checked(resource, new, validate::validate_route(&route))?;
+            if route.metadata.owner_references.is_empty() {
+                let change = Change::of(&route.spec, old.map(|old| (&old.metadata, &old.spec)));
+                sign(&mut route.metadata, change);
+            }
+            checked(resource, new, validate::validate_route(&route, old))?;
             encode(&route, new)
         }
         _ => Ok(()),
@@ -109,21 +112,50 @@ fn both<T: DeserializeOwned>(
     Ok((decode(new)?, old.map(decode).transpose()?))
 }
 
-/// Notes who made the object and who changed its spec last. What the client says about that does not count. What belongs to
-/// another object is not signed: its owner is.
-fn sign(metadata: &mut ObjectMeta, old: Option<(&ObjectMeta, bool)>) {
-    if metadata.controller().is_some() {
-        return;
+/// What happens to an object, as far as its signatures go.
+#[derive(Clone, Copy)]
+enum Change<'a> {
+    Created,
+    /// Its spec is another.
+    Spec(&'a ObjectMeta),
+    /// Its spec is what it was.
+    Metadata(&'a ObjectMeta),
+}
+
+impl<'a> Change<'a> {
+    fn of<S: PartialEq>(new: &S, old: Option<(&'a ObjectMeta, &S)>) -> Self {
+        match old {
+            None => Self::Created,
+            Some((metadata, old)) if old == new => Self::Metadata(metadata),
+            Some((metadata, _)) => Self::Spec(metadata),
+        }
     }
-    for key in [CREATOR, LAST_MODIFIER] {
-        let kept = match old {
-            Some((old, same_spec)) if key == CREATOR || same_spec => old.annotation(key),
-            _ => Some(USER),
-        };
-        match kept {
-            Some(user) => metadata.annotations.insert(key.to_owned(), user.to_owned()),
-            None => metadata.annotations.remove(key),
-        };
+}
+
+/// Notes who made the object and who changed its spec last, in place of what the client says about that. Of what is not to
+/// change the client may be silent, as one that replaces an object by what is in a file; if it says something else, validation
+/// refuses it.
+fn sign(metadata: &mut ObjectMeta, change: Change<'_>) {
+    let annotations = &mut metadata.annotations;
+    let mut write = |key: &str| annotations.insert(key.to_owned(), USER.to_owned());
+    let (kept, old) = match change {
+        Change::Created => {
+            write(annotation::CREATOR);
+            write(annotation::LAST_MODIFIER);
+            return;
+        }
+        Change::Spec(old) => {
+            write(annotation::LAST_MODIFIER);
+            (&[annotation::CREATOR][..], old)
+        }
+        Change::Metadata(old) => (&[annotation::CREATOR, annotation::LAST_MODIFIER][..], old),
+    };
+    for key in kept {
+        if let Some(user) = old.annotation(key) {
+            annotations
+                .entry((*key).to_owned())
+                .or_insert_with(|| user.to_owned());
+        }
     }
 }
 

@@ -5,13 +5,20 @@ use crate::meta::StringMap;
 /// What their names begin with.
 pub const PREFIX: &str = "autoscaling.knative.dev/";
 
+/// Younger than the spelling with dashes: it has no old name.
+const WITHOUT_OLD_NAME: &str = "activation-scale";
+
 /// The annotation `name` (`min-scale`), or under its old name (`minScale`) if only that is there: the key as it was found,
 /// and the value.
 pub fn find<'a>(annotations: &'a StringMap, name: &str) -> Option<(&'a str, &'a str)> {
-    [name.to_owned(), old_name(name)].iter().find_map(|name| {
-        let (key, value) = annotations.get_key_value(&format!("{PREFIX}{name}"))?;
-        Some((key.as_str(), value.as_str()))
-    })
+    let old = (name != WITHOUT_OLD_NAME).then(|| old_name(name));
+    [Some(name.to_owned()), old]
+        .iter()
+        .flatten()
+        .find_map(|name| {
+            let (key, value) = annotations.get_key_value(&format!("{PREFIX}{name}"))?;
+            Some((key.as_str(), value.as_str()))
+        })
 }
 
 /// The value of the annotation `name`.
@@ -47,5 +54,11 @@ mod tests {
         annotations.insert(format!("{PREFIX}min-scale"), "2".to_owned());
         assert_eq!(value(&annotations, "min-scale"), Some("2"));
         assert_eq!(value(&annotations, "max-scale"), None);
+    }
+
+    #[test]
+    fn the_youngest_annotation_has_no_old_name() {
+        let annotations = StringMap::from([(format!("{PREFIX}activationScale"), "3".to_owned())]);
+        assert_eq!(value(&annotations, "activation-scale"), None);
     }
 }

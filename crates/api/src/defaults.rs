@@ -6,9 +6,13 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::core::{Container, Probe, TcpSocket};
-use crate::serving::{Configuration, Revision, RevisionSpec, Route, Service, TrafficTarget};
+use crate::serving::{
+    Configuration, Revision, RevisionSpec, RevisionTemplate, Route, Service, TrafficTarget,
+};
 
 const TIMEOUT_SECONDS: i64 = 300;
+/// What a request that may take longer than this has as the longest time to the head of its response.
+const RESPONSE_START_TIMEOUT_SECONDS: i64 = 300;
 const CONTAINER_NAME: &str = "user-container";
 
 /// Defaults of a Service.
@@ -40,11 +44,28 @@ pub fn default_route(route: &mut Route) {
     default_traffic(&mut route.spec.traffic);
 }
 
+/// A template whose Revision has a name of its own stays as it was if only defaults make it another: they may have been
+/// others when it was made, and its Revision must not change under its name (upstream's `ConfigurationSpec.SetDefaults`).
+pub(crate) fn keep_named_template(new: &mut RevisionTemplate, old: &RevisionTemplate) {
+    if new.metadata.name.is_empty() || new.metadata.name != old.metadata.name {
+        return;
+    }
+    let mut defaulted = old.clone();
+    default_spec(&mut defaulted.spec);
+    if *new == defaulted {
+        *new = old.clone();
+    }
+}
+
 /// Defaults of what runs.
 pub fn default_spec(spec: &mut RevisionSpec) {
     spec.container_concurrency.get_or_insert(0);
     if spec.timeout_seconds.is_none_or(|seconds| seconds == 0) {
         spec.timeout_seconds = Some(TIMEOUT_SECONDS);
+    }
+    if spec.timeout_seconds > Some(RESPONSE_START_TIMEOUT_SECONDS) {
+        spec.response_start_timeout_seconds
+            .get_or_insert(RESPONSE_START_TIMEOUT_SECONDS);
     }
     spec.enable_service_links.get_or_insert(false);
     default_names(&mut spec.containers);
@@ -55,6 +76,13 @@ pub fn default_spec(spec: &mut RevisionSpec) {
         }
         if let Some(probe) = &mut container.readiness_probe {
             default_counts(probe);
+        }
+        for probe in [
+            &mut container.readiness_probe,
+            &mut container.liveness_probe,
+            &mut container.startup_probe,
+        ] {
+            default_grpc(probe.as_mut());
         }
     }
     default_mounts(spec);
@@ -97,6 +125,14 @@ fn default_counts(probe: &mut Probe) {
     if probe.period_seconds.unwrap_or(0) != 0 {
         set(&mut probe.failure_threshold, 3);
         set(&mut probe.timeout_seconds, 1);
+    }
+}
+
+/// A gRPC health check without a service asks for the server's own health.
+fn default_grpc(probe: Option<&mut Probe>) {
+    let grpc = probe.and_then(|probe| probe.grpc.as_mut()?.as_object_mut());
+    if let Some(fields) = grpc {
+        fields.entry("service").or_insert_with(|| json!(""));
     }
 }
 

@@ -12,6 +12,8 @@ use crate::resource::{self, Resource};
 struct Rule {
     fields: &'static [&'static str],
     inside: &'static [(&'static str, &'static Rule)],
+    /// Whether the refusal says which of several it is.
+    indexed: bool,
 }
 
 static POD: Rule = Rule {
@@ -52,6 +54,7 @@ static POD: Rule = Rule {
         "topologySpreadConstraints",
     ],
     inside: &[("containers", &CONTAINER), ("volumes", &VOLUME)],
+    indexed: true,
 };
 
 static CONTAINER: Rule = Rule {
@@ -72,26 +75,32 @@ static CONTAINER: Rule = Rule {
         ("securityContext", &SECURITY_CONTEXT),
         ("volumeMounts", &VOLUME_MOUNT),
     ],
+    indexed: true,
 };
 
 static ENV: Rule = Rule {
     fields: &[],
     inside: &[("valueFrom", &VALUE_FROM)],
+    indexed: true,
 };
 
 static VALUE_FROM: Rule = Rule {
     fields: &["fieldRef", "fileKeyRef", "resourceFieldRef"],
     inside: &[],
+    indexed: true,
 };
 
 static PORT: Rule = Rule {
     fields: &["hostIP", "hostPort"],
     inside: &[],
+    // Upstream looks at the first port alone.
+    indexed: false,
 };
 
 static RESOURCES: Rule = Rule {
     fields: &["claims"],
     inside: &[],
+    indexed: true,
 };
 
 static SECURITY_CONTEXT: Rule = Rule {
@@ -103,12 +112,20 @@ static SECURITY_CONTEXT: Rule = Rule {
         "seLinuxOptions",
         "windowsOptions",
     ],
+    inside: &[("capabilities", &CAPABILITIES)],
+    indexed: true,
+};
+
+static CAPABILITIES: Rule = Rule {
+    fields: &["add"],
     inside: &[],
+    indexed: true,
 };
 
 static VOLUME_MOUNT: Rule = Rule {
     fields: &["mountPropagation", "recursiveReadOnly", "subPathExpr"],
     inside: &[],
+    indexed: true,
 };
 
 static VOLUME: Rule = Rule {
@@ -141,13 +158,14 @@ static VOLUME: Rule = Rule {
         "vsphereVolume",
     ],
     inside: &[],
+    indexed: true,
 };
 
 /// Notes the forbidden fields that `object` sets.
 pub(crate) fn check(resource: &Resource, object: &Value, errors: &mut FieldErrors) {
     for found in find(resource, object) {
         if found.set {
-            errors.disallowed(found.path);
+            errors.disallowed(found.told);
         }
     }
 }
@@ -156,12 +174,15 @@ pub(crate) fn check(resource: &Resource, object: &Value, errors: &mut FieldError
 pub(crate) fn paths(resource: &Resource, object: &Value) -> Vec<String> {
     find(resource, object)
         .into_iter()
-        .map(|found| found.path)
+        .map(|found| found.at)
         .collect()
 }
 
 struct Found {
-    path: String,
+    /// Where it is.
+    at: String,
+    /// Where a refusal says that it is.
+    told: String,
     set: bool,
 }
 
@@ -176,28 +197,33 @@ fn find(resource: &Resource, object: &Value) -> Vec<Found> {
         .try_fold(object, |value, field| value.get(field));
     let mut found = Vec::new();
     if let Some(pod) = pod {
-        apply(&POD, pod, path, &mut found);
+        apply(&POD, pod, path, path, &mut found);
     }
     found
 }
 
-fn apply(rule: &Rule, value: &Value, path: &str, found: &mut Vec<Found>) {
+fn apply(rule: &Rule, value: &Value, at: &str, told: &str, found: &mut Vec<Found>) {
     match value {
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                apply(rule, item, &format!("{path}[{index}]"), found);
+                let at = format!("{at}[{index}]");
+                if rule.indexed {
+                    apply(rule, item, &at, &format!("{told}[{index}]"), found);
+                } else {
+                    apply(rule, item, &at, told, found);
+                }
             }
         }
         Value::Object(fields) => {
             for (name, value) in fields {
-                let path = format!("{path}.{name}");
+                let [at, told] = [at, told].map(|path| format!("{path}.{name}"));
                 if rule.fields.contains(&name.as_str()) {
                     let set = is_set(value);
-                    found.push(Found { path, set });
+                    found.push(Found { at, told, set });
                 } else if let Some((_, rule)) =
                     rule.inside.iter().find(|(inside, _)| inside == name)
                 {
-                    apply(rule, value, &path, found);
+                    apply(rule, value, &at, &told, found);
                 }
             }
         }

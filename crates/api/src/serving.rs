@@ -28,6 +28,31 @@ pub mod label {
     pub const ROUTING_STATE: &str = "serving.knative.dev/routingState";
 }
 
+/// Annotations with a meaning (knative.dev/serving `pkg/apis/serving/register.go`); those of the autoscaler are in
+/// [`crate::autoscaling`].
+pub mod annotation {
+    use crate::meta::StringMap;
+
+    /// Who made the object.
+    pub const CREATOR: &str = "serving.knative.dev/creator";
+    /// Who changed its spec last.
+    pub const LAST_MODIFIER: &str = "serving.knative.dev/lastModifier";
+    /// How long a Revision may take to become ready, of a template or a Revision.
+    pub const PROGRESS_DEADLINE: &str = "serving.knative.dev/progress-deadline";
+    /// How long a new Revision takes to get all traffic, of a Service or a Route.
+    pub const ROLLOUT_DURATION: &str = "serving.knative.dev/rollout-duration";
+    /// Its old name.
+    pub const ROLLOUT_DURATION_OLD: &str = "serving.knative.dev/rolloutDuration";
+
+    /// Key and value of the rollout duration under either of its names, if it says anything.
+    pub fn rollout_duration(annotations: &StringMap) -> Option<(&str, &str)> {
+        let (key, value) = [ROLLOUT_DURATION, ROLLOUT_DURATION_OLD]
+            .iter()
+            .find_map(|name| annotations.get_key_value(*name))?;
+        (!value.is_empty()).then_some((key, value))
+    }
+}
+
 macro_rules! kind {
     ($(#[$doc:meta])* $name:ident, $spec:ty, $status:ty) => {
         $(#[$doc])*

@@ -78,12 +78,97 @@ fn the_maker_and_the_last_changer_are_noted_and_nobody_can_forge_them() {
     assert_eq!(signed(&changed), [json!("alice"), json!("vhive-admin")]);
 }
 
+#[test]
+fn containers_without_a_name_are_numbered_past_the_names_that_are_taken() {
+    for (given, expected) in [
+        (json!([{}]), json!(["user-container"])),
+        (json!([{"name": "app"}]), json!(["app"])),
+        (
+            json!([{}, {}]),
+            json!(["user-container-0", "user-container-1"]),
+        ),
+        (
+            json!([{"name": "user-container-0"}, {}, {}]),
+            json!(["user-container-0", "user-container-1", "user-container-2"]),
+        ),
+        (
+            json!([{}, {"name": "user-container-0"}, {}]),
+            json!(["user-container-1", "user-container-0", "user-container-2"]),
+        ),
+    ] {
+        let mut containers = given.clone();
+        for (index, container) in containers.as_array_mut().unwrap().iter_mut().enumerate() {
+            container["image"] = json!("a");
+            if index == 0 {
+                container["ports"] = json!([{"containerPort": 8080}]);
+            }
+        }
+        let mut object = service(&json!({"template": {"spec": {"containers": containers}}}));
+        admit(&SERVICES, &mut object, None).unwrap();
+        let containers = object["spec"]["template"]["spec"]["containers"]
+            .as_array()
+            .unwrap();
+        let names: Value = containers.iter().map(|it| it["name"].clone()).collect();
+        assert_eq!(names, expected, "{given}");
+        let probed: Vec<bool> = containers
+            .iter()
+            .map(|it| it.get("readinessProbe").is_some())
+            .collect();
+        assert!(probed[0], "the one that serves is probed");
+        assert!(!probed[1..].contains(&true), "the others are not");
+    }
+}
+
+#[test]
+fn probes_get_what_their_kind_needs() {
+    for (given, expected) in [
+        (
+            json!({}),
+            json!({"tcpSocket": {"port": 0}, "successThreshold": 1}),
+        ),
+        (
+            json!({"httpGet": {"path": "/ok"}}),
+            json!({"httpGet": {"path": "/ok"}, "successThreshold": 1}),
+        ),
+        (
+            json!({"exec": {"command": ["x"]}, "successThreshold": 3}),
+            json!({"exec": {"command": ["x"]}, "successThreshold": 3}),
+        ),
+        (
+            json!({"grpc": {"port": 9000}}),
+            json!({"grpc": {"port": 9000, "service": ""}, "successThreshold": 1}),
+        ),
+        (
+            json!({"grpc": {"port": 9000, "service": "s"}}),
+            json!({"grpc": {"port": 9000, "service": "s"}, "successThreshold": 1}),
+        ),
+        (
+            json!({"periodSeconds": 2, "timeoutSeconds": 7}),
+            json!({"tcpSocket": {"port": 0}, "successThreshold": 1, "periodSeconds": 2, "timeoutSeconds": 7, "failureThreshold": 3}),
+        ),
+    ] {
+        let mut object = template(&json!({"image": "a", "readinessProbe": given}));
+        admit(&SERVICES, &mut object, None).unwrap();
+        let container = &object["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["readinessProbe"], expected, "{given}");
+    }
+    let mut object = template(&json!({"image": "a", "livenessProbe": {"grpc": {}}}));
+    admit(&SERVICES, &mut object, None).unwrap();
+    let container = &object["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(
+        container["livenessProbe"],
+        json!({"grpc": {"service": ""}}),
+        "its counts are Kubernetes' to set"
+    );
+}
+
 prop_compose! {
     fn a_container()(
         name in prop::option::of("[a-z]{1,5}"),
         port in prop::option::of(1000u16..8000),
         period in prop::option::of(0i32..3),
         named in any::<bool>(),
+        action in 0usize..4,
     ) -> Value {
         let mut container = json!({"image": "a"});
         if let Some(name) = name {
@@ -93,7 +178,9 @@ prop_compose! {
             container["ports"] = json!([{"containerPort": port, "name": if named { "h2c" } else { "" }}]);
         }
         if let Some(period) = period {
-            container["readinessProbe"] = json!({"periodSeconds": period});
+            let mut probe = [json!({}), json!({"grpc": {}}), json!({"httpGet": {}}), json!({"exec": {"command": ["x"]}})][action].clone();
+            probe["periodSeconds"] = json!(period);
+            container["readinessProbe"] = probe;
         }
         container
     }
@@ -103,7 +190,7 @@ proptest! {
     #[test]
     fn what_was_admitted_is_admitted_again_unchanged(
         containers in prop::collection::vec(a_container(), 1..4),
-        timeout in prop::option::of(0i64..600),
+        timeout in prop::option::of(0i64..650),
         shares in prop::collection::vec(0i64..100, 0..3),
     ) {
         let mut spec = json!({"template": {"spec": {"containers": containers}}});

@@ -63,7 +63,7 @@ fn what_a_pod_has_and_a_function_must_not_is_refused_by_path() {
         ),
         (
             container("ports", json!([{"containerPort": 80, "hostPort": 80}])),
-            "containers[0].ports[0].hostPort",
+            "containers[0].ports.hostPort",
         ),
         (
             container(

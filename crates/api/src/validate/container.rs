@@ -66,7 +66,11 @@ fn container(it: &Container, serves: bool, path: &str, errors: &mut FieldErrors)
     if let Some(first) = it.ports.first() {
         port(first, &at("ports"), errors);
     }
-    probe::check(it, serves, path, errors);
+    if serves {
+        probe::check(it, path, errors);
+    } else {
+        probe::none(it, path, errors);
+    }
     if !matches!(
         it.termination_message_policy.as_str(),
         "" | "File" | "FallbackToLogsOnError"
@@ -100,9 +104,9 @@ fn env(it: &Container, serves: bool, path: &str, errors: &mut FieldErrors) {
             );
         }
     }
-    for (index, source) in it.env_from.iter().enumerate() {
-        let both =
-            ["configMapRef", "secretRef"].map(|field| format!("{path}.envFrom[{index}].{field}"));
+    for source in &it.env_from {
+        // Upstream does not say which of them.
+        let both = ["configMapRef", "secretRef"].map(|field| format!("{path}.envFrom.{field}"));
         let given = (
             source.get("configMapRef").is_some(),
             source.get("secretRef").is_some(),

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::field_error::FieldErrors;
 use crate::meta::ObjectMeta;
-use crate::serving::{Configuration, Revision, RevisionTemplate, Route, Service, TrafficTarget};
+use crate::serving::{Configuration, Revision, RevisionTemplate, Route, Service, label};
 
 use difference::difference;
 
@@ -24,12 +24,18 @@ pub fn validate_service(service: &Service, old: Option<&Service>) -> Result<(), 
     annotations::rollout(&service.metadata.annotations, &mut errors);
     template::check(
         &service.spec.template,
-        &service.metadata.name,
+        &service.metadata,
         "spec.template",
         &mut errors,
     );
     traffic::check(&service.spec.traffic, traffic::Owner::Service, &mut errors);
     if let Some(old) = old {
+        annotations::signatures(
+            &service.metadata.annotations,
+            &old.metadata.annotations,
+            service.spec == old.spec,
+            &mut errors,
+        );
         same_name_new_template(&service.spec.template, &old.spec.template, &mut errors);
     }
     errors.into_result()
@@ -42,13 +48,25 @@ pub fn validate_configuration(
 ) -> Result<(), FieldErrors> {
     let mut errors = FieldErrors::default();
     metadata(&configuration.metadata, &mut errors);
+    label_of_owner(
+        &configuration.metadata,
+        label::SERVICE,
+        Service::KIND,
+        &mut errors,
+    );
     template::check(
         &configuration.spec.template,
-        &configuration.metadata.name,
+        &configuration.metadata,
         "spec.template",
         &mut errors,
     );
     if let Some(old) = old {
+        signatures(
+            &configuration.metadata,
+            &old.metadata,
+            configuration.spec == old.spec,
+            &mut errors,
+        );
         same_name_new_template(
             &configuration.spec.template,
             &old.spec.template,
@@ -58,51 +76,53 @@ pub fn validate_configuration(
     errors.into_result()
 }
 
-/// Checks a Revision; `old` is what it replaces. A Revision's spec never changes.
+/// Checks a Revision; `old` is what it replaces. A Revision's spec never changes, and of a try to change it nothing else is
+/// told.
 pub fn validate_revision(revision: &Revision, old: Option<&Revision>) -> Result<(), FieldErrors> {
     let mut errors = FieldErrors::default();
+    if let Some(old) = old
+        && old.spec != revision.spec
+    {
+        errors.add_with_details(
+            "Immutable fields changed (-old +new)",
+            "spec",
+            changes(&old.spec, &revision.spec),
+        );
+        return errors.into_result();
+    }
     name::object(&revision.metadata, &mut errors);
-    annotations::template(
+    annotations::autoscaler(
         &revision.metadata.annotations,
         "metadata.annotations",
         &mut errors,
     );
-    match old {
-        None => template::spec(&revision.spec, "spec", &mut errors),
-        Some(old) if old.spec != revision.spec => errors.add_with_details(
-            "Immutable fields changed (-old +new)",
-            "spec",
-            changes(&old.spec, &revision.spec),
-        ),
-        Some(_) => {}
+    label_of_owner(
+        &revision.metadata,
+        label::CONFIGURATION,
+        Configuration::KIND,
+        &mut errors,
+    );
+    if old.is_none() {
+        template::spec(&revision.spec, "spec", &mut errors);
     }
     errors.into_result()
 }
 
-/// Checks a Route.
-pub fn validate_route(route: &Route) -> Result<(), FieldErrors> {
+/// Checks a Route; `old` is what it replaces.
+pub fn validate_route(route: &Route, old: Option<&Route>) -> Result<(), FieldErrors> {
     let mut errors = FieldErrors::default();
     metadata(&route.metadata, &mut errors);
+    label_of_owner(&route.metadata, label::SERVICE, Service::KIND, &mut errors);
     annotations::rollout(&route.metadata.annotations, &mut errors);
-    let owner = match route.metadata.controller() {
-        Some(owner) if owner.kind == Service::KIND => traffic::Owner::ServicesRoute,
-        _ => traffic::Owner::Route,
-    };
-    traffic::check(&route.spec.traffic, owner, &mut errors);
-    errors.into_result()
-}
-
-/// Checks a Route's traffic.
-pub fn validate_traffic(targets: &[TrafficTarget]) -> Result<(), FieldErrors> {
-    let mut errors = FieldErrors::default();
-    traffic::check(targets, traffic::Owner::ServicesRoute, &mut errors);
-    errors.into_result()
-}
-
-/// Checks the template of a Configuration named `owner`.
-pub fn validate_template(it: &RevisionTemplate, owner: &str) -> Result<(), FieldErrors> {
-    let mut errors = FieldErrors::default();
-    template::check(it, owner, "spec.template", &mut errors);
+    traffic::check(&route.spec.traffic, traffic::Owner::Route, &mut errors);
+    if let Some(old) = old {
+        signatures(
+            &route.metadata,
+            &old.metadata,
+            route.spec == old.spec,
+            &mut errors,
+        );
+    }
     errors.into_result()
 }
 
@@ -110,6 +130,24 @@ pub fn validate_template(it: &RevisionTemplate, owner: &str) -> Result<(), Field
 fn metadata(metadata: &ObjectMeta, errors: &mut FieldErrors) {
     name::object(metadata, errors);
     annotations::misplaced(&metadata.annotations, errors);
+}
+
+/// What belongs to another object takes over its signatures.
+fn signatures(new: &ObjectMeta, old: &ObjectMeta, same_spec: bool, errors: &mut FieldErrors) {
+    if new.owner_references.is_empty() {
+        annotations::signatures(&new.annotations, &old.annotations, same_spec, errors);
+    }
+}
+
+/// A label that says whose an object is has to be true: the owner of that kind has that name.
+fn label_of_owner(metadata: &ObjectMeta, label: &str, kind: &str, errors: &mut FieldErrors) {
+    let Some(name) = metadata.label(label) else {
+        return;
+    };
+    let mut owners = metadata.owner_references.iter();
+    if !owners.any(|owner| owner.kind == kind && owner.name == name) {
+        errors.missing(format!("metadata.labels.{label}"));
+    }
 }
 
 /// A Revision that the user names must not change under its name.

@@ -1,33 +1,69 @@
 //! Probes. A readiness probe without a period is Knative's own kind: it is tried without pause until it succeeds.
 
-use serde_json::Value;
-
 use crate::core::{Container, Probe};
 use crate::field_error::FieldErrors;
 
-pub(super) fn check(container: &Container, serves: bool, path: &str, errors: &mut FieldErrors) {
+/// Checks the probes of the container that serves.
+pub(super) fn check(container: &Container, path: &str, errors: &mut FieldErrors) {
     // Upstream names a port without a name so (`validateContainersPorts`).
     let port = match container.ports.first().map(|port| port.name.as_str()) {
         None | Some("") => "http",
         Some(name) => name,
     };
-    for (probe, field) in [
-        (&container.liveness_probe, "livenessProbe"),
-        (&container.readiness_probe, "readinessProbe"),
-        (&container.startup_probe, "startupProbe"),
-    ] {
-        if let Some(probe) = probe {
-            let path = format!("{path}.{field}");
-            action(probe, serves.then_some(port), &path, errors);
-            if field == "readinessProbe" {
-                counts(probe, &path, errors);
+    for (probe, field) in probes(container) {
+        let path = format!("{path}.{field}");
+        action(probe, port, &path, errors);
+        if field == READINESS {
+            counts(probe, &path, errors);
+        }
+    }
+}
+
+/// Refuses the probes of a container that runs beside the one that serves, as upstream does unless `multi-container-probing`
+/// is enabled.
+pub(super) fn none(container: &Container, path: &str, errors: &mut FieldErrors) {
+    for (probe, field) in probes(container) {
+        let path = format!("{path}.{field}");
+        let handled = probe.http_get.is_some()
+            || probe.tcp_socket.is_some()
+            || probe.exec.is_some()
+            || probe.grpc.is_some();
+        if handled {
+            errors.disallowed(path.clone());
+        }
+        let set = |count: Option<i32>| count.unwrap_or(0) != 0;
+        for (set, field) in [
+            (set(probe.initial_delay_seconds), "initialDelaySeconds"),
+            (set(probe.timeout_seconds), "timeoutSeconds"),
+            (set(probe.period_seconds), "periodSeconds"),
+            (set(probe.success_threshold), "successThreshold"),
+            (set(probe.failure_threshold), "failureThreshold"),
+            (
+                probe.termination_grace_period_seconds.is_some(),
+                "terminationGracePeriodSeconds",
+            ),
+        ] {
+            if set {
+                errors.disallowed(format!("{path}.{field}"));
             }
         }
     }
 }
 
+const READINESS: &str = "readinessProbe";
+
+fn probes(container: &Container) -> impl Iterator<Item = (&Probe, &'static str)> {
+    let all = [
+        (&container.liveness_probe, "livenessProbe"),
+        (&container.readiness_probe, READINESS),
+        (&container.startup_probe, "startupProbe"),
+    ];
+    all.into_iter()
+        .filter_map(|(probe, field)| Some((probe.as_ref()?, field)))
+}
+
 /// Exactly one action, at the port that serves.
-fn action(probe: &Probe, port: Option<&str>, path: &str, errors: &mut FieldErrors) {
+fn action(probe: &Probe, port: &str, path: &str, errors: &mut FieldErrors) {
     let ports = [
         ("httpGet", probe.http_get.as_ref().map(|get| &get.port)),
         (
@@ -39,32 +75,21 @@ fn action(probe: &Probe, port: Option<&str>, path: &str, errors: &mut FieldError
     for (name, target) in ports {
         let Some(target) = target else { continue };
         actions.push(name);
-        let written = target
-            .as_str()
-            .map_or_else(|| target.to_string(), ToOwned::to_owned);
-        match (port, target) {
-            (Some(port), Value::String(name)) if !name.is_empty() && name != port => errors
-                .add_with_details(
-                    format!("invalid value: {written}"),
-                    format!("{path}.{}.port", actions[actions.len() - 1]),
-                    "Probe port must match container port",
-                ),
-            (None, target) if *target == 0 || target.is_null() || *target == "" => errors
-                .add_with_details(
-                    format!("invalid value: {written}"),
-                    format!("{path}.{name}.port"),
-                    "Probe port must be specified",
-                ),
-            _ => {}
+        if let Some(target) = target.as_str().filter(|it| !it.is_empty() && *it != port) {
+            errors.add_with_details(
+                format!("invalid value: {target}"),
+                format!("{path}.{name}.port"),
+                "Probe port must match container port",
+            );
         }
     }
     actions.extend(probe.exec.is_some().then_some("exec"));
-    actions.extend(probe.grpc.is_some().then_some("grpc"));
-    let all = ["httpGet", "tcpSocket", "exec", "grpc"];
+    // Upstream spells it so here, and here alone.
+    actions.extend(probe.grpc.is_some().then_some("gRPC"));
     match actions.len() {
         0 => errors.add_all(
             "expected exactly one, got neither",
-            all.map(|action| format!("{path}.{action}")),
+            ["httpGet", "tcpSocket", "exec", "grpc"].map(|action| format!("{path}.{action}")),
         ),
         1 => {}
         _ => errors.add_all(

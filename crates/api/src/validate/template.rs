@@ -1,6 +1,7 @@
 //! Templates of Revisions, and their specs.
 
 use crate::field_error::FieldErrors;
+use crate::meta::ObjectMeta;
 use crate::serving::{RevisionSpec, RevisionTemplate};
 
 use super::{annotations, container, name, volume};
@@ -10,25 +11,41 @@ const MOST_CONCURRENCY: i64 = 1000;
 /// `max-revision-timeout-seconds` of upstream's defaults.
 const MOST_SECONDS: i64 = 600;
 
-pub(super) fn check(it: &RevisionTemplate, owner: &str, path: &str, errors: &mut FieldErrors) {
-    let prefix = format!("{owner}-");
-    let name = &it.metadata.name;
-    let at_name = format!("{path}.metadata.name");
-    if !name.is_empty() {
-        if let Some(problem) = name::dns_1035_label(name) {
-            errors.invalid_value(problem, at_name);
-        } else if owner.is_empty() {
-            errors.disallowed(at_name);
-        } else if !name.starts_with(&prefix) {
-            errors.invalid_value(format!("{name:?} must have prefix {prefix:?}"), at_name);
-        }
-    }
+/// Checks the template of what has the metadata `parent`.
+pub(super) fn check(
+    it: &RevisionTemplate,
+    parent: &ObjectMeta,
+    path: &str,
+    errors: &mut FieldErrors,
+) {
+    name(&it.metadata, parent, &format!("{path}.metadata"), errors);
     annotations::template(
         &it.metadata.annotations,
         &format!("{path}.metadata.annotations"),
         errors,
     );
     spec(&it.spec, &format!("{path}.spec"), errors);
+}
+
+/// A Revision's name begins with its parent's. As upstream's, this tells of one problem.
+fn name(it: &ObjectMeta, parent: &ObjectMeta, path: &str, errors: &mut FieldErrors) {
+    if let Some(problem) = name::dns_1035_prefix(&it.generate_name) {
+        errors.invalid_value(problem, format!("{path}.generateName"));
+        return;
+    }
+    if it.name.is_empty() {
+        return;
+    }
+    let path = format!("{path}.name");
+    let prefix = format!("{}-", parent.name);
+    if let Some(problem) = name::dns_1035_label(&it.name) {
+        errors.invalid_value(problem, path);
+    } else if parent.name.is_empty() && !parent.generate_name.is_empty() {
+        // Nobody knows yet what it would have to begin with.
+        errors.disallowed(path);
+    } else if !it.name.starts_with(&prefix) {
+        errors.invalid_value(format!("{:?} must have prefix {prefix:?}", it.name), path);
+    }
 }
 
 pub(super) fn spec(spec: &RevisionSpec, path: &str, errors: &mut FieldErrors) {
@@ -38,6 +55,7 @@ pub(super) fn spec(spec: &RevisionSpec, path: &str, errors: &mut FieldErrors) {
     {
         errors.out_of_bounds(concurrency, 0, MOST_CONCURRENCY, at("containerConcurrency"));
     }
+    // Upstream checks the first of them and lets nonsense in the others come to nothing.
     for (seconds, field) in [
         (spec.timeout_seconds, "timeoutSeconds"),
         (
@@ -50,6 +68,15 @@ pub(super) fn spec(spec: &RevisionSpec, path: &str, errors: &mut FieldErrors) {
             && !(0..=MOST_SECONDS).contains(&seconds)
         {
             errors.out_of_bounds(seconds, 0, MOST_SECONDS, at(field));
+        }
+    }
+    for problem in name::dns_1123_subdomain(&spec.service_account_name) {
+        if !spec.service_account_name.is_empty() {
+            errors.add_with_details(
+                format!("invalid value: {}", spec.service_account_name),
+                at("serviceAccountName"),
+                problem,
+            );
         }
     }
     if spec.automount_service_account_token == Some(true) {

@@ -12,9 +12,7 @@ use super::name;
 pub(super) enum Owner {
     /// A Service's: "latest" can only mean its own Configuration.
     Service,
-    /// Those of a Route that a Service owns.
-    ServicesRoute,
-    /// Those of a Route that somebody made by hand.
+    /// A Route's, whoever made it.
     Route,
 }
 
@@ -25,7 +23,8 @@ pub(super) fn check(targets: &[TrafficTarget], owner: Owner, errors: &mut FieldE
         check_target(target, owner, &path, errors);
         if !target.tag.is_empty() {
             if let Some(problem) = name::dns_1035_label(&target.tag) {
-                errors.invalid_value(problem, format!("{path}.tag"));
+                // Upstream turns the path round here.
+                errors.invalid_value(problem, format!("spec.traffic.tag[{index}]"));
             }
             tags.entry(&target.tag)
                 .or_default()
@@ -40,7 +39,7 @@ pub(super) fn check(targets: &[TrafficTarget], owner: Owner, errors: &mut FieldE
     let sum = targets.iter().fold(0i64, |sum, target| {
         sum.saturating_add(target.percent.unwrap_or(0))
     });
-    if !targets.is_empty() && sum != 100 {
+    if sum != 100 {
         errors.add(
             format!("Traffic targets sum to {sum}, want 100"),
             "spec.traffic",
@@ -76,13 +75,25 @@ fn check_target(target: &TrafficTarget, owner: Owner, path: &str, errors: &mut F
             "expected exactly one, got both",
             [at("revisionName"), at("configurationName")],
         ),
+        (_, (true, false)) => key_name(&target.revision_name, at("revisionName"), errors),
+        (_, (false, true)) => {
+            key_name(&target.configuration_name, at("configurationName"), errors);
+        }
+        (Owner::Service, (false, false)) => {}
         (Owner::Route, (false, false)) => errors.add_all(
             "expected exactly one, got neither",
             [at("revisionName"), at("configurationName")],
         ),
-        _ => {}
     }
     if !target.url.is_empty() {
         errors.disallowed(at("url"));
+    }
+}
+
+fn key_name(name: &str, path: String, errors: &mut FieldErrors) {
+    let problems = name::qualified(name);
+    if !problems.is_empty() {
+        let message = format!("invalid key name {name:?}");
+        errors.add_with_details(message, path, problems.join(", "));
     }
 }
