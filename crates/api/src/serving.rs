@@ -44,6 +44,13 @@ pub mod annotation {
     /// Its old name.
     pub const ROLLOUT_DURATION_OLD: &str = "serving.knative.dev/rolloutDuration";
 
+    /// Keeps a Revision from being collected, if it is `true`.
+    pub const NO_GC: &str = "serving.knative.dev/no-gc";
+    /// Names of the Routes that refer to a Revision.
+    pub const ROUTES: &str = "serving.knative.dev/routes";
+    /// When the routing state of a Revision last changed.
+    pub const ROUTING_STATE_MODIFIED: &str = "serving.knative.dev/routingStateModified";
+
     /// Key and value of the rollout duration under either of its names, if it says anything.
     pub fn rollout_duration(annotations: &StringMap) -> Option<(&str, &str)> {
         let (key, value) = [ROLLOUT_DURATION, ROLLOUT_DURATION_OLD]
@@ -326,6 +333,9 @@ pub struct RouteStatus {
     /// Sorted by type.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// What the node notes for itself.
+    #[serde(skip_serializing_if = "StringMap::is_empty")]
+    pub annotations: StringMap,
     /// Where it answers.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub url: String,

@@ -14,8 +14,9 @@ use jiff::Timestamp;
 
 use crate::object::Action;
 use crate::observation::RevisionObservation;
-use crate::reconcile;
+use crate::reconcile::{self, Retention, Revisions};
 use crate::routing::Domain;
+use crate::traffic;
 
 /// All that there is under one name in one namespace.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,13 +29,19 @@ pub struct Family {
     pub route: Option<Route>,
     /// The Revisions of the Configuration, by name.
     pub revisions: BTreeMap<String, Revision>,
-    /// What is seen of them, by name.
+    /// Revisions of others that the Route names, by name: for saying whose they are.
+    pub strangers: BTreeMap<String, Revision>,
+    /// What is seen of the family's own, by name.
     pub observations: BTreeMap<String, RevisionObservation>,
 }
 
 /// What to do next. Nothing once everything is as it should be; until then each round of doing all of it and looking again
 /// comes closer.
 pub fn plan(family: &Family, domain: &Domain, now: Timestamp) -> Vec<Action> {
+    let revisions = Revisions {
+        own: &family.revisions,
+        strangers: &family.strangers,
+    };
     let mut actions = orphans(family);
     if !actions.is_empty() {
         return actions;
@@ -62,6 +69,7 @@ pub fn plan(family: &Family, domain: &Domain, now: Timestamp) -> Vec<Action> {
             configuration,
             &family.revisions,
             &family.named(),
+            &Retention::default(),
             now,
         ));
     }
@@ -78,7 +86,7 @@ pub fn plan(family: &Family, domain: &Domain, now: Timestamp) -> Vec<Action> {
         actions.extend(reconcile::route(
             route,
             configuration,
-            &family.revisions,
+            &revisions,
             domain,
             now,
         ));
@@ -88,20 +96,32 @@ pub fn plan(family: &Family, domain: &Domain, now: Timestamp) -> Vec<Action> {
 
 impl Family {
     /// When to plan again though nothing has happened: the next moment at which a revision that has never been ready counts as
-    /// failed, or an old one may go.
+    /// failed, an old one may go, or a new one gets more of the traffic.
     pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
         let waiting = self.revisions.values().filter(|revision| {
             condition(&revision.status.conditions, "ResourcesAvailable")
                 .is_none_or(|available| available.status != "True")
         });
         let collection = self.configuration.as_ref().and_then(|configuration| {
-            reconcile::collection(configuration, &self.revisions, &self.named(), now)
+            let (revisions, retention) = (&self.revisions, Retention::default());
+            reconcile::collection(configuration, revisions, &self.named(), &retention, now)
         });
+        let route = self.route.as_ref().filter(|it| traffic::is_gradual(it));
+        let step = route.and_then(|route| traffic::recorded(route)?.next_step());
         waiting
             .filter_map(reconcile::progress_deadline)
+            .chain(step)
             .filter(|deadline| *deadline > now)
             .chain(collection)
             .min()
+    }
+
+    /// Names of Revisions that the Route names and that are not the family's own: see [`Self::strangers`].
+    pub fn unknown_revisions(&self) -> impl Iterator<Item = &String> {
+        let targets = self.route.iter().flat_map(|route| &route.spec.traffic);
+        targets
+            .map(|target| &target.revision_name)
+            .filter(|name| !name.is_empty() && !self.revisions.contains_key(*name))
     }
 
     /// The Revisions that the Service, the Configuration or the Route names.

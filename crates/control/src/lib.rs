@@ -12,6 +12,7 @@ mod reconcile;
 pub mod routing;
 pub mod scale;
 pub mod snapshot;
+mod traffic;
 
 #[cfg(test)]
 mod tests;
@@ -19,5 +20,5 @@ mod tests;
 pub use family::{Family, plan};
 pub use object::{Action, Object};
 pub use observation::{ImageState, InstanceFailure, RevisionObservation};
-pub use reconcile::progress_deadline;
+pub use reconcile::{Retention, progress_deadline};
 pub use routing::{Domain, HostTargets};

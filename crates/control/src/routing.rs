@@ -1,7 +1,11 @@
 //! From Routes to host names and shares.
 
+use std::collections::BTreeSet;
+
 use api::meta::ObjectMeta;
 use api::serving::{Configuration, Route, TrafficTarget, condition};
+
+use crate::traffic;
 
 const VISIBILITY: &str = "networking.knative.dev/visibility";
 
@@ -73,21 +77,17 @@ pub fn hosts(
             ready => ready,
         }
     });
-    let resolved: Vec<(&str, &str, u32)> = targets(route)
+    let targets: Vec<Target<'_>> = targets(route)
         .iter()
-        .map(|target| {
-            let revision = if target.revision_name.is_empty() {
-                latest
-            } else {
-                &target.revision_name
-            };
-            (
-                target.tag.as_str(),
-                revision,
-                target.percent.unwrap_or(0).clamp(0, 100) as u32,
-            )
+        .map(|target| Target {
+            tag: &target.tag,
+            revision: match target.revision_name.as_str() {
+                "" => latest,
+                named => named,
+            },
+            percent: target.percent.unwrap_or(0),
         })
-        .filter(|(_, revision, _)| !revision.is_empty())
+        .filter(|target| !target.revision.is_empty())
         .collect();
     let public = !is_cluster_local(&route.metadata);
     let mut hosts = Vec::new();
@@ -106,25 +106,59 @@ pub fn hosts(
             });
         }
     };
-    let shares: Vec<(String, u32)> = resolved
-        .iter()
-        .filter(|(.., share)| *share > 0)
-        .map(|(_, revision, share)| ((*revision).to_owned(), *share))
-        .collect();
-    add("", &shares);
-    for (tag, revision, _) in resolved.iter().filter(|(tag, ..)| !tag.is_empty()) {
-        add(tag, &[((*revision).to_owned(), 100)]);
+    add("", &shares(&targets));
+    let rollout = traffic::recorded(route).filter(|_| traffic::is_gradual(route));
+    let tags: BTreeSet<&str> = targets.iter().map(|target| target.tag).collect();
+    for tag in tags.into_iter().filter(|tag| !tag.is_empty()) {
+        let of_tag: Vec<Target<'_>> = match rollout.as_ref().and_then(|it| it.stage(tag)) {
+            Some(stage) => stage
+                .revisions
+                .iter()
+                .map(|share| Target {
+                    tag,
+                    revision: &share.revision_name,
+                    percent: share.percent,
+                })
+                .collect(),
+            // The host of a tag has all of its target's traffic, whatever the target's share of the Route's host is.
+            None => {
+                let newest = targets.iter().rev().find(|target| target.tag == tag);
+                let all = newest.map(|target| Target {
+                    percent: 100,
+                    ..*target
+                });
+                all.into_iter().collect()
+            }
+        };
+        add(tag, &shares(&of_tag));
     }
     hosts
 }
 
-/// What is asked for, or what there was before if it is known that it cannot be had.
+/// A share that goes to a Revision.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    tag: &'a str,
+    revision: &'a str,
+    percent: i64,
+}
+
+fn shares(targets: &[Target<'_>]) -> Vec<(String, u32)> {
+    let shares = targets.iter().map(|target| {
+        let percent = target.percent.clamp(0, 100) as u32;
+        (target.revision.to_owned(), percent)
+    });
+    shares.filter(|(_, percent)| *percent > 0).collect()
+}
+
+/// What is asked for; or what there was before, if it is known that that cannot be had, or if it comes little by little.
 fn targets(route: &Route) -> &[TrafficTarget] {
     let status = &route.status;
     let current = status.observed_generation == route.metadata.generation;
     let assigned = condition(&status.conditions, "AllTrafficAssigned")
         .is_none_or(|condition| condition.status == "True");
-    if current && !assigned && !status.traffic.is_empty() {
+    let held = (current && !assigned) || traffic::is_gradual(route);
+    if held && !status.traffic.is_empty() {
         &status.traffic
     } else {
         &route.spec.traffic

@@ -271,15 +271,16 @@ impl Controller {
 
     fn family(&self, family: &FamilyKey) -> Family {
         let names = self.revisions.get(family).into_iter().flatten();
-        let revisions =
-            names.filter_map(|name| Some((name.clone(), self.read(&REVISIONS, &family.0, name)?)));
-        Family {
+        let read = |name: &String| Some((name.clone(), self.read(&REVISIONS, &family.0, name)?));
+        let mut found = Family {
             service: self.read::<Service>(&SERVICES, &family.0, &family.1),
             configuration: self.read::<Configuration>(&CONFIGURATIONS, &family.0, &family.1),
             route: self.read::<Route>(&ROUTES, &family.0, &family.1),
-            revisions: revisions.collect(),
-            observations: BTreeMap::new(),
-        }
+            revisions: names.filter_map(read).collect(),
+            ..Family::default()
+        };
+        found.strangers = found.unknown_revisions().filter_map(read).collect();
+        found
     }
 
     fn read<T: DeserializeOwned>(

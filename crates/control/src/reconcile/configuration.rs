@@ -5,15 +5,13 @@ use std::hash::Hasher;
 
 use api::meta::{ObjectMeta, StringMap};
 use api::resource::REVISIONS;
-use api::serving::{Configuration, Revision, condition, is_ready, label};
+use api::serving::{Configuration, Revision, annotation, condition, is_ready, label};
 use jiff::Timestamp;
 
 use super::routing_state;
 use crate::conditions::{self, Verdict};
 use crate::object::{Action, Object, owner};
 
-const CREATOR: &str = "serving.knative.dev/creator";
-const LAST_MODIFIER: &str = "serving.knative.dev/lastModifier";
 /// A Revision's name becomes a label of a host name.
 const LONGEST_NAME: usize = 63;
 
@@ -156,10 +154,10 @@ fn new_revision(configuration: &Configuration, name: &str, now: Timestamp) -> Re
     let mut annotations = template.metadata.annotations.clone();
     // Who changed the template made the Revision.
     let creator = parent
-        .annotation(LAST_MODIFIER)
-        .or_else(|| parent.annotation(CREATOR));
+        .annotation(annotation::LAST_MODIFIER)
+        .or_else(|| parent.annotation(annotation::CREATOR));
     if let Some(creator) = creator {
-        annotations.insert(CREATOR.to_owned(), creator.to_owned());
+        annotations.insert(annotation::CREATOR.to_owned(), creator.to_owned());
     }
     let mut metadata = ObjectMeta {
         name: name.to_owned(),

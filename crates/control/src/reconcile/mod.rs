@@ -7,10 +7,11 @@ mod route;
 mod routing_state;
 mod service;
 
+pub use collect::Retention;
 pub(crate) use collect::{deadline as collection, plan as collect};
 pub(crate) use configuration::plan as configuration;
 pub use revision::deadline as progress_deadline;
 pub(crate) use revision::plan as revision;
-pub(crate) use route::plan as route;
+pub(crate) use route::{Revisions, plan as route};
 pub(crate) use routing_state::plan as routing_state;
 pub(crate) use service::plan as service;

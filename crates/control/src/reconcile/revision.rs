@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use api::serving::{ContainerStatus, Revision, is_ready};
+use api::serving::{ContainerStatus, Revision, annotation, is_ready};
 use jiff::Timestamp;
 
 use crate::conditions::{self, Verdict, whole_seconds};
@@ -13,7 +13,6 @@ use crate::object::{Action, Object};
 use crate::observation::{ImageState, InstanceFailure, RevisionObservation};
 use crate::scale::Bounds;
 
-const PROGRESS_DEADLINE: &str = "serving.knative.dev/progress-deadline";
 const DEFAULT_PROGRESS_DEADLINE: Duration = Duration::from_secs(600);
 
 pub(crate) fn plan(
@@ -50,7 +49,7 @@ pub(crate) fn plan(
 
 /// When a Revision that has never been ready counts as failed; `None` for one that the store has not stamped yet.
 pub fn deadline(revision: &Revision) -> Option<Timestamp> {
-    let given = revision.metadata.annotation(PROGRESS_DEADLINE);
+    let given = revision.metadata.annotation(annotation::PROGRESS_DEADLINE);
     let allowed = given
         .and_then(api::duration::parse)
         .unwrap_or(DEFAULT_PROGRESS_DEADLINE);

@@ -1,20 +1,22 @@
 //! Route → where its traffic goes.
 //!
-//! A Route whose targets cannot all be had keeps what it had: traffic moves as a whole or not at all.
+//! A Route whose targets cannot all be had keeps what it had: traffic moves as a whole or not at all, or with a rollout
+//! duration little by little.
 
 use std::collections::BTreeMap;
 
-use api::serving::{Addressable, Configuration, Revision, Route, TrafficTarget, condition};
+use api::serving::{Addressable, Configuration, Revision, Route, TrafficTarget, condition, label};
 use jiff::Timestamp;
 
 use crate::conditions::{self, Verdict};
 use crate::object::{Action, Object};
 use crate::routing::{Domain, is_cluster_local};
+use crate::traffic;
 
 pub(crate) fn plan(
     route: &Route,
     configuration: Option<&Configuration>,
-    revisions: &BTreeMap<String, Revision>,
+    revisions: &Revisions<'_>,
     domain: &Domain,
     now: Timestamp,
 ) -> Option<Action> {
@@ -34,9 +36,11 @@ pub(crate) fn plan(
     status.address = Some(Addressable {
         url: Domain::local_url("", name, namespace),
     });
-    let assigned = match resolve(route, configuration, revisions) {
+    let (assigned, ingress) = match resolve(route, configuration, revisions) {
         Ok(targets) => {
-            let targets = targets.into_iter().map(|target| TrafficTarget {
+            let exists = |name: &str| revisions.own.contains_key(name);
+            let split = traffic::split(route, targets, exists, now);
+            let targets = split.targets.into_iter().map(|target| TrafficTarget {
                 configuration_name: String::new(),
                 url: if target.tag.is_empty() {
                     String::new()
@@ -46,17 +50,29 @@ pub(crate) fn plan(
                 ..target
             });
             status.traffic = targets.collect();
-            Verdict::yes()
+            traffic::record(&split.rollout, &mut status.annotations);
+            let ingress = if split.rollout.is_done() {
+                Verdict::yes()
+            } else {
+                Verdict::unknown(
+                    "RolloutInProgress",
+                    "A gradual rollout of the latest revision(s) is in progress.",
+                )
+            };
+            (Verdict::yes(), ingress)
         }
-        Err(verdict) => verdict,
-    };
-    let ingress = if assigned.is_yes() || !status.traffic.is_empty() {
-        Verdict::yes()
-    } else {
-        Verdict::unknown(
-            "IngressNotConfigured",
-            "Ingress has not yet been reconciled.",
-        )
+        // Traffic is where it was, which is not where this generation wants it.
+        Err(verdict) if route.status.observed_generation == route.metadata.generation => (
+            verdict,
+            Verdict::before(&route.status.conditions, "IngressReady"),
+        ),
+        Err(verdict) => (
+            verdict,
+            Verdict::unknown(
+                "IngressNotConfigured",
+                "Ingress has not yet been reconciled.",
+            ),
+        ),
     };
     let plain = if local {
         "TLS is not enabled for cluster-local"
@@ -75,20 +91,28 @@ pub(crate) fn plan(
     (updated.status != route.status).then(|| Action::UpdateStatus(Object::Route(Box::new(updated))))
 }
 
-/// Each share with the Revision that gets it, or why that cannot be said: of several reasons the first that will not pass by
-/// itself, or else the first.
+/// The Revisions that a Route may name.
+pub(crate) struct Revisions<'a> {
+    /// Those of its Configuration.
+    pub(crate) own: &'a BTreeMap<String, Revision>,
+    /// Others that it does name.
+    pub(crate) strangers: &'a BTreeMap<String, Revision>,
+}
+
+/// Each share with the Revision that is to get it, or why that cannot be said: of several reasons the last that will not pass
+/// by itself, or else the first.
 fn resolve(
     route: &Route,
     configuration: Option<&Configuration>,
-    revisions: &BTreeMap<String, Revision>,
+    revisions: &Revisions<'_>,
 ) -> Result<Vec<TrafficTarget>, Verdict> {
     let mut resolved = Vec::new();
     let mut problem: Option<Verdict> = None;
     for target in &route.spec.traffic {
         let revision = if target.revision_name.is_empty() {
-            latest_ready(target, configuration, revisions)
+            latest_ready(target, configuration, revisions.own)
         } else {
-            pinned(&target.revision_name, revisions)
+            pinned(&target.revision_name, route, revisions)
         };
         match revision {
             Ok(revision_name) => resolved.push(TrafficTarget {
@@ -97,25 +121,39 @@ fn resolve(
                 percent: Some(target.percent.unwrap_or(0)),
                 ..target.clone()
             }),
-            Err(verdict)
-                if problem
-                    .as_ref()
-                    .is_none_or(|it| verdict.is_no() && !it.is_no()) =>
-            {
-                problem = Some(verdict);
-            }
+            Err(verdict) if problem.is_none() || verdict.is_no() => problem = Some(verdict),
             Err(_) => {}
         }
     }
     problem.map_or(Ok(resolved), Err)
 }
 
-fn pinned(name: &str, revisions: &BTreeMap<String, Revision>) -> Result<String, Verdict> {
-    let Some(revision) = revisions.get(name) else {
+/// A Service's Route names none but the Service's own Revisions.
+fn pinned(name: &str, route: &Route, revisions: &Revisions<'_>) -> Result<String, Verdict> {
+    let own = revisions.own.get(name);
+    let Some(revision) = own.or_else(|| revisions.strangers.get(name)) else {
         return Err(missing("Revision", name));
     };
+    let owner = revision.metadata.label(label::SERVICE).unwrap_or_default();
+    match route.metadata.label(label::SERVICE) {
+        Some(service) if service != owner => {
+            let whose = if owner.is_empty() {
+                format!("Revision {name:?} does not belong to Service {service:?}.")
+            } else {
+                format!("Revision {name:?} belongs to Service {owner:?}, not Service {service:?}.")
+            };
+            Err(Verdict::no("RevisionNotOwned", whose))
+        }
+        // Nobody would look at a Route again when a Revision of another Configuration changes.
+        None if own.is_none() => Err(missing("Revision", name)),
+        _ => ready(revision),
+    }
+}
+
+fn ready(revision: &Revision) -> Result<String, Verdict> {
+    let name = &revision.metadata.name;
     match Verdict::of_child(&revision.status.conditions) {
-        ready if ready.is_yes() => Ok(name.to_owned()),
+        ready if ready.is_yes() => Ok(name.clone()),
         failed if failed.is_no() => Err(Verdict::no(
             "RevisionMissing",
             format!("Revision {name:?} failed to become ready."),
@@ -136,12 +174,12 @@ fn latest_ready(
     let Some(configuration) = configuration.filter(|it| it.metadata.name == *name) else {
         return Err(missing("Configuration", name));
     };
-    let ready = &configuration.status.latest_ready_revision_name;
-    if revisions.contains_key(ready) {
-        return Ok(ready.clone());
-    }
-    if !ready.is_empty() {
-        return Err(missing("Revision", ready));
+    let latest = &configuration.status.latest_ready_revision_name;
+    if !latest.is_empty() {
+        return match revisions.get(latest) {
+            Some(revision) => ready(revision),
+            None => Err(missing("Revision", latest)),
+        };
     }
     let failed = condition(&configuration.status.conditions, "Ready")
         .is_some_and(|ready| ready.status == "False");

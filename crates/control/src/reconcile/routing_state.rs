@@ -4,15 +4,11 @@
 use std::collections::BTreeMap;
 
 use api::meta::ObjectMeta;
-use api::serving::{Revision, Route, label};
+use api::serving::{Revision, Route, annotation, label};
 use jiff::Timestamp;
 
 use crate::conditions::whole_seconds;
 use crate::object::{Action, Object};
-
-const ROUTES: &str = "serving.knative.dev/routes";
-/// When the label last changed.
-pub(super) const MODIFIED: &str = "serving.knative.dev/routingStateModified";
 
 /// Labels a Revision that is being made.
 pub(super) fn begin(metadata: &mut ObjectMeta, now: Timestamp) {
@@ -37,11 +33,10 @@ pub(crate) fn plan(
         let metadata = &mut updated.metadata;
         if refers(&metadata.name) {
             set(metadata, "active", now);
-            metadata
-                .annotations
-                .insert(ROUTES.to_owned(), route_name.to_owned());
+            let routes = annotation::ROUTES.to_owned();
+            metadata.annotations.insert(routes, route_name.to_owned());
         } else {
-            metadata.annotations.remove(ROUTES);
+            metadata.annotations.remove(annotation::ROUTES);
             if metadata.label(label::ROUTING_STATE) != Some("pending") {
                 set(metadata, "reserve", now);
             }
@@ -58,6 +53,7 @@ fn set(metadata: &mut ObjectMeta, state: &str, now: Timestamp) {
             .labels
             .insert(label::ROUTING_STATE.to_owned(), state.to_owned());
         let now = whole_seconds(now).to_string();
-        metadata.annotations.insert(MODIFIED.to_owned(), now);
+        let modified = annotation::ROUTING_STATE_MODIFIED.to_owned();
+        metadata.annotations.insert(modified, now);
     }
 }

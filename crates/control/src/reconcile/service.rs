@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use api::meta::{ObjectMeta, StringMap};
 use api::serving::{
     Configuration, ConfigurationSpec, Revision, Route, RouteSpec, Service, TrafficTarget,
-    service_labels,
+    annotation, service_labels,
 };
 use jiff::Timestamp;
 
 use super::configuration::{Latest, latest};
 use crate::conditions::{self, Verdict};
 use crate::object::{Action, Object, owner};
+use crate::traffic;
 
 /// What `kubectl apply` notes is about the Service alone.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-const ROLLOUT_DURATION: &str = "serving.knative.dev/rollout-duration";
 
 pub(crate) fn plan(
     service: &Service,
@@ -107,7 +107,11 @@ impl Child {
 }
 
 fn configure(service: &Service, configuration: Option<&Configuration>) -> Child {
-    let metadata = child_metadata(service, &[LAST_APPLIED, ROLLOUT_DURATION]);
+    let rollout = [
+        annotation::ROLLOUT_DURATION,
+        annotation::ROLLOUT_DURATION_OLD,
+    ];
+    let metadata = child_metadata(service, &[LAST_APPLIED, rollout[0], rollout[1]]);
     let spec = ConfigurationSpec {
         template: service.spec.template.clone(),
     };
@@ -143,7 +147,7 @@ fn direct(
 ) -> Child {
     let metadata = child_metadata(service, &[LAST_APPLIED]);
     let spec = RouteSpec {
-        traffic: traffic(service),
+        traffic: shares(service),
     };
     let Some(current) = route else {
         let new = Object::Route(Box::new(Route::new(metadata, spec)));
@@ -230,7 +234,7 @@ fn child_metadata(service: &Service, left_out: &[&str]) -> ObjectMeta {
 }
 
 /// The Service's traffic as its Route wants it: "latest" names the Configuration.
-fn traffic(service: &Service) -> Vec<TrafficTarget> {
+fn shares(service: &Service) -> Vec<TrafficTarget> {
     let targets = service.spec.traffic.iter().cloned();
     targets
         .map(|mut target| {
@@ -245,14 +249,20 @@ fn traffic(service: &Service) -> Vec<TrafficTarget> {
 /// Whether traffic goes where it should by now: a Route may be ready and not yet know of the newest Revision.
 fn is_migrated(route: &Route, configuration: Option<&Configuration>) -> bool {
     let latest = configuration.map_or("", |it| it.status.latest_ready_revision_name.as_str());
+    let mut wanted = route.spec.traffic.clone();
+    for target in &mut wanted {
+        target.latest_revision = Some(target.revision_name.is_empty());
+        if target.revision_name.is_empty() {
+            latest.clone_into(&mut target.revision_name);
+        }
+    }
     let share = |target: &TrafficTarget| target.percent.unwrap_or(0);
-    let wanted = route.spec.traffic.iter().map(|target| {
-        let revision = match target.revision_name.as_str() {
-            "" => latest,
-            pinned => pinned,
-        };
-        (target.tag.as_str(), revision, share(target))
-    });
-    let actual = route.status.traffic.iter();
-    wanted.eq(actual.map(|it| (it.tag.as_str(), it.revision_name.as_str(), share(it))))
+    let wanted = traffic::merged(wanted);
+    let actual = &route.status.traffic;
+    wanted.len() == actual.len()
+        && wanted.iter().zip(actual).all(|(wanted, actual)| {
+            wanted.tag == actual.tag
+                && wanted.revision_name == actual.revision_name
+                && share(wanted) == share(actual)
+        })
 }
