@@ -480,6 +480,8 @@ pub(crate) enum Bench {
     },
     /// Clones of one snapshot at once: time to the answer, and memory of each
     Scale(Scale),
+    /// The API with many services at scale zero: applying, listing, watching, and the node's memory
+    Control(Control),
     /// Requests through the gateway beside requests straight to the same backend
     Gateway {
         /// Requests of each kind
@@ -530,6 +532,22 @@ pub(crate) struct Scale {
     pub(crate) guests: GuestArgs,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Control {
+    /// Services to apply
+    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = positive)]
+    pub(crate) services: usize,
+    /// Watchers of all of them at once
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = positive)]
+    pub(crate) watchers: usize,
+    /// Where every measured value goes (default: control-TIME.csv)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
+    /// The QEMU binary, if not the one on PATH; no guest is started
+    #[arg(long, value_name = "FILE")]
+    pub(crate) qemu: Option<PathBuf>,
+}
+
 /// How the guests of a measurement are run.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct GuestArgs {
@@ -542,6 +560,14 @@ pub(crate) struct GuestArgs {
     /// The QEMU binary, if not the one on PATH
     #[arg(long, value_name = "FILE")]
     pub(crate) qemu: Option<PathBuf>,
+}
+
+/// A number of things of which there must be one at least.
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("not a number from 1 on".to_owned()),
+        Ok(number) => Ok(number),
+    }
 }
 
 /// A length of time in seconds, with or without a fraction.

@@ -169,11 +169,58 @@ impl Api {
         if let Some(selector) = selector {
             path = format!("{path}?labelSelector={selector}");
         }
-        let mut list = self.request(Method::GET, &path, None).await?;
+        Ok(self.listed(&path).await?.1)
+    }
+
+    /// All objects of a kind in a namespace, and the version of the store that they are of: what [`Self::changes`] goes on from.
+    pub(crate) async fn list_with_version(
+        &self,
+        kind: Kind,
+        namespace: &str,
+    ) -> Outcome<(String, Vec<Value>)> {
+        self.listed(&kind.path(Some(namespace))).await
+    }
+
+    async fn listed(&self, path: &str) -> Outcome<(String, Vec<Value>)> {
+        let mut list = self.request(Method::GET, path, None).await?;
+        let version = list.pointer("/metadata/resourceVersion");
+        let version = version.and_then(Value::as_str).unwrap_or_default();
+        let version = version.to_owned();
         match list.get_mut("items").map(Value::take) {
-            Some(Value::Array(items)) => Ok(items),
+            Some(Value::Array(items)) => Ok((version, items)),
             _ => Err(anyhow!("the node sent no list for {path}").into()),
         }
+    }
+
+    /// What happens to the objects of a kind in a namespace from a version on: one JSON text for each event, until the stream
+    /// ends.
+    pub(crate) async fn changes(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        version: &str,
+    ) -> Outcome<impl Stream<Item = std::io::Result<String>> + Unpin + use<>> {
+        let path = format!(
+            "{}?watch=true&resourceVersion={version}",
+            kind.path(Some(namespace))
+        );
+        self.lines(&path).await
+    }
+
+    /// The lines of an answer as they come.
+    async fn lines(
+        &self,
+        path: &str,
+    ) -> Outcome<impl Stream<Item = std::io::Result<String>> + Unpin + use<>> {
+        let response = self.send(Method::GET, path, None).await?;
+        let lines = BufReader::new(tokio_util::io::StreamReader::new(
+            response.bytes_stream().map_err(std::io::Error::other),
+        ))
+        .lines();
+        let lines = futures_util::stream::unfold(lines, |mut lines| async {
+            Some((lines.next_line().await.transpose()?, lines))
+        });
+        Ok(lines.boxed())
     }
 
     /// Creates the object, or merges it into the one that is there. Fields that no type has are refused.
@@ -245,16 +292,11 @@ impl Api {
             "{}?watch=true&fieldSelector=metadata.name%3D{name}&resourceVersion=0",
             kind.path(Some(namespace))
         );
-        let response = self.send(Method::GET, &path, None).await?;
-        let lines = BufReader::new(tokio_util::io::StreamReader::new(
-            response.bytes_stream().map_err(std::io::Error::other),
-        ))
-        .lines();
+        let lines = self.lines(&path).await?;
         let events = futures_util::stream::unfold(lines, |mut lines| async {
             loop {
-                let line = match lines.next_line().await {
-                    Ok(Some(line)) => line,
-                    Ok(None) => return None,
+                let line = match lines.next().await? {
+                    Ok(line) => line,
                     Err(error) => return Some((Err(Failure::from(error)), lines)),
                 };
                 let Ok(mut event) = serde_json::from_str::<Value>(&line) else {

@@ -2,8 +2,10 @@
 
 mod boot;
 mod coldstart;
+mod control;
 mod gateway;
 mod lab;
+mod node_process;
 mod pages;
 mod plot;
 mod scale;
@@ -23,6 +25,7 @@ pub(crate) async fn run(global: &Global, bench: &Bench) -> Outcome {
         Bench::Coldstart(args) => coldstart::run(global, args).await,
         Bench::Pages { repetitions } => pages::run(global, *repetitions).await,
         Bench::Scale(args) => scale::run(global, args).await,
+        Bench::Control(args) => control::run(global, args).await,
         Bench::Gateway { requests } => gateway::run(*requests).await,
     }
 }
