@@ -8,6 +8,7 @@ mod disk;
 mod error;
 mod key;
 mod log;
+mod memory;
 mod object;
 mod state;
 mod watch;
@@ -23,6 +24,7 @@ pub use self::{
     error::{Error, OpenError},
     key::Key,
     log::{Event, EventKind},
+    memory::Memory,
     object::{Labels, Object},
     watch::Watch,
 };

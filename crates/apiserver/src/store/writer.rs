@@ -72,6 +72,14 @@ impl Writer {
         })
     }
 
+    /// For a store that has no file: it writes nothing.
+    pub(super) fn none() -> Self {
+        Self {
+            requests: None,
+            thread: None,
+        }
+    }
+
     pub(super) async fn write(&self, key: Key, change: Change) -> Result<Written, Error> {
         let (reply, answer) = oneshot::channel();
         let request = Request { key, change, reply };
