@@ -25,20 +25,35 @@ pub(super) enum Error {
     Field(String),
 }
 
-/// What events can be selected by, which is how `kubectl describe` finds those of an object.
-const EVENT_FIELDS: [&str; 11] = [
-    "involvedObject.kind",
-    "involvedObject.namespace",
-    "involvedObject.name",
-    "involvedObject.uid",
-    "involvedObject.apiVersion",
-    "involvedObject.resourceVersion",
-    "involvedObject.fieldPath",
-    "reason",
-    "reportingComponent",
-    "source",
-    "type",
-];
+/// What else than by name and namespace objects can be selected by (`k8s.io/kubernetes/pkg/apis/core/v1/conversion.go`).
+/// `kubectl describe` finds the events of an object so.
+fn fields(resource: &Resource) -> &'static [&'static str] {
+    match (resource.group, resource.kind) {
+        ("", "Event") => &[
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
+        ("", "Pod") => &[
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "status.phase",
+            "status.podIP",
+        ],
+        ("", "Service") => &["spec.clusterIP", "spec.type"],
+        _ => &[],
+    }
+}
 
 impl FieldSelector {
     /// Whether it lets everything through.
@@ -64,7 +79,7 @@ impl FieldSelector {
             let known = match field {
                 "metadata.name" => true,
                 "metadata.namespace" => resource.namespaced,
-                _ => resource.kind == "Event" && EVENT_FIELDS.contains(&field),
+                _ => fields(resource).contains(&field),
             };
             if !known {
                 return Err(Error::Field(field.into()));
@@ -84,6 +99,8 @@ impl FieldSelector {
             let found = match path.as_slice() {
                 ["metadata", "name"] => object.key().name() == requirement.value,
                 ["metadata", "namespace"] => object.key().namespace() == requirement.value,
+                // A word for the component in an object.
+                ["source"] => text(&object.value(), &["source", "component"]) == requirement.value,
                 path => text(&object.value(), path) == requirement.value,
             };
             found == requirement.equal

@@ -20,6 +20,7 @@ mod schema;
 mod schema_table;
 mod selector;
 mod table;
+mod table_core;
 mod watch;
 mod write;
 

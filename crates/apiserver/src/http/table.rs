@@ -4,30 +4,44 @@ use api::Resource;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::query::IncludeObject;
+use super::{query::IncludeObject, table_core};
 use crate::store::Object;
 
-/// A column after the name, and where its value is.
-struct Column {
-    name: &'static str,
-    kind: &'static str,
-    source: Source,
+/// A column, and where its value is.
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) source: Source,
+    /// 0 is always shown, 1 only in wide tables.
+    pub(super) priority: u8,
 }
 
-enum Source {
+pub(super) enum Source {
+    /// The object's name.
+    Name,
     /// A JSON pointer (RFC 6901).
     At(&'static str),
     /// A field of the condition Ready.
     Ready(&'static str),
     /// How long the object has been there.
     Age,
+    /// Made of several fields.
+    Of(fn(&Value, Timestamp) -> Value),
 }
+
+const NAME: Column = Column {
+    name: "Name",
+    kind: "string",
+    source: Source::Name,
+    priority: 0,
+};
 
 const fn text(name: &'static str, at: &'static str) -> Column {
     Column {
         name,
         kind: "string",
         source: Source::At(at),
+        priority: 0,
     }
 }
 
@@ -36,6 +50,7 @@ const fn number(name: &'static str, at: &'static str) -> Column {
         name,
         kind: "integer",
         source: Source::At(at),
+        priority: 0,
     }
 }
 
@@ -44,6 +59,7 @@ const fn ready(name: &'static str, field: &'static str) -> Column {
         name,
         kind: "string",
         source: Source::Ready(field),
+        priority: 0,
     }
 }
 
@@ -84,16 +100,22 @@ const OTHER: [Column; 1] = [Column {
     name: "Age",
     kind: "string",
     source: Source::Age,
+    priority: 0,
 }];
 
-fn columns(resource: &Resource) -> &'static [Column] {
-    match (resource.group, resource.kind) {
+/// The columns after the first, which is the name for all but those that begin otherwise.
+fn columns(resource: &Resource) -> (&'static Column, &'static [Column]) {
+    if let Some(columns) = table_core::columns(resource) {
+        return columns.split_first().unwrap_or((&NAME, &[]));
+    }
+    let columns: &'static [Column] = match (resource.group, resource.kind) {
         ("serving.knative.dev", "Service") => &SERVICE,
         ("serving.knative.dev", "Configuration") => &CONFIGURATION,
         ("serving.knative.dev", "Revision") => &REVISION,
         ("serving.knative.dev", "Route") => &ROUTE,
         _ => &OTHER,
-    }
+    };
+    (&NAME, columns)
 }
 
 /// The table of some objects of one resource.
@@ -104,21 +126,16 @@ pub(super) fn of(
     include: IncludeObject,
 ) -> Value {
     let now = Timestamp::now();
-    let columns = columns(resource);
-    let definition = |name: &str, kind: &str, format: &str| json!({"name": name, "type": kind, "format": format, "description": "", "priority": 0});
-    let definitions: Vec<Value> = std::iter::once(definition("Name", "string", "name"))
-        .chain(
-            columns
-                .iter()
-                .map(|column| definition(column.name, column.kind, "")),
-        )
-        .collect();
+    let (first, others) = columns(resource);
+    let columns = || std::iter::once(first).chain(others);
+    let definitions: Vec<Value> = columns().map(Column::definition).collect();
     let rows: Vec<Value> = objects
         .iter()
         .map(|object| {
             let value = object.value();
-            let cells: Vec<Value> = std::iter::once(object.key().name().into())
-                .chain(columns.iter().map(|column| column.cell(&value, now)))
+            let name = object.key().name();
+            let cells: Vec<Value> = columns()
+                .map(|column| column.cell(name, &value, now))
                 .collect();
             let mut row = json!({"cells": cells});
             match include {
@@ -154,8 +171,21 @@ fn partial(metadata: &Value) -> Value {
 }
 
 impl Column {
-    fn cell(&self, object: &Value, now: Timestamp) -> Value {
+    fn definition(&self) -> Value {
+        let format = if matches!(self.source, Source::Name) {
+            "name"
+        } else {
+            ""
+        };
+        json!({
+            "name": self.name, "type": self.kind, "format": format, "description": "", "priority": self.priority,
+        })
+    }
+
+    fn cell(&self, name: &str, object: &Value, now: Timestamp) -> Value {
         let found = match self.source {
+            Source::Name => return name.into(),
+            Source::Of(make) => return make(object, now),
             Source::At(pointer) => object.pointer(pointer),
             Source::Ready(field) => object["status"]["conditions"]
                 .as_array()
@@ -171,15 +201,19 @@ impl Column {
     }
 }
 
-/// The age as `kubectl` writes it: two units while the first is small (`k8s.io/apimachinery/pkg/util/duration`).
 fn age(object: &Value, now: Timestamp) -> String {
-    let Some(created) = object["metadata"]["creationTimestamp"]
+    since(&object["metadata"]["creationTimestamp"], now)
+}
+
+/// The time since then as `kubectl` writes it: two units while the first is small (`k8s.io/apimachinery/pkg/util/duration`).
+pub(super) fn since(then: &Value, now: Timestamp) -> String {
+    let Some(then) = then
         .as_str()
         .and_then(|text| text.parse::<Timestamp>().ok())
     else {
         return "<unknown>".into();
     };
-    let seconds = now.duration_since(created).as_secs().max(0);
+    let seconds = now.duration_since(then).as_secs().max(0);
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     let two = |large: i64, large_unit: char, small: i64, small_unit: char| match small {
         0 => format!("{large}{large_unit}"),
