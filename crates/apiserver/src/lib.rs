@@ -1,6 +1,6 @@
 //! Embedded object store and the Kubernetes-style HTTP API over it
 //!
-//! [`Store`] keeps the objects, [`router`] is the API over it, [`auth`] makes the certificates, and [`serve()`] listens.
+//! [`Store`] keeps the objects, [`store::Memory`] those that are only to be seen, [`router`] is the API over it, [`auth`] makes the certificates, and [`serve()`] listens.
 
 pub mod auth;
 mod gc;
@@ -10,7 +10,7 @@ pub mod store;
 
 pub use self::{
     gc::collect,
-    http::{Admission, Config, Elsewhere, router},
+    http::{Admission, Config, Elsewhere, End, View, Views, router},
     serve::serve,
     store::Store,
 };

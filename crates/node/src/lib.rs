@@ -264,6 +264,10 @@ impl Node {
             store,
             admission: Arc::new(api::admit),
             elsewhere: vec![pods::ELSEWHERE, snapshots::ELSEWHERE],
+            views: apiserver::Views::new(
+                Vec::new(),
+                apiserver::store::Memory::new(jiff::Timestamp::now()),
+            ),
             shutdown: stop_servers.clone(),
         })
         .merge(pods::router(instances, gateway.clone()))

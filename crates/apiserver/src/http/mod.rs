@@ -21,6 +21,7 @@ mod schema_table;
 mod selector;
 mod table;
 mod table_core;
+mod virtual_resources;
 mod watch;
 mod write;
 
@@ -40,6 +41,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::health::is_health_path;
+pub use self::virtual_resources::{End, View, Views};
 use self::{error::Failure, path::Target};
 use crate::store::{Key, Store};
 
@@ -68,13 +70,16 @@ pub struct Config {
     pub admission: Admission,
     /// Resources that other routes serve.
     pub elsewhere: Vec<Elsewhere>,
+    /// Resources that are views of what runs.
+    pub views: Views,
     /// Ends watches: the token that [`crate::serve()`] gets, or it would wait for them.
     pub shutdown: CancellationToken,
 }
 
 /// The API as routes, ready to be merged with more: whatever no other route takes is looked up here, and is a `Status`
 /// of 404 if it is nothing.
-pub fn router(config: Config) -> Router {
+pub fn router(mut config: Config) -> Router {
+    config.elsewhere.extend(config.views.discovered());
     Router::new()
         .route("/healthz", get(health::ok))
         .route("/livez", get(health::ok))
@@ -103,6 +108,9 @@ async fn route(config: &Config, request: Request) -> Answer {
     let path = parts.uri.path();
     if let Some(document) = path.strip_prefix("/openapi/v3") {
         return openapi::get(&parts, document);
+    }
+    if let Some(target) = config.views.target(path) {
+        return virtual_resources::answer(config, &parts, body, target).await;
     }
     let target =
         path::parse(path, api::kinds()).or_else(|| discovery::elsewhere(path, &config.elsewhere));

@@ -187,6 +187,10 @@ async fn a_version_that_is_gone_is_410() {
         store,
         admission: std::sync::Arc::new(api::admit),
         elsewhere: Vec::new(),
+        views: apiserver::Views::new(
+            Vec::new(),
+            apiserver::store::Memory::new(jiff::Timestamp::now()),
+        ),
         shutdown: tokio_util::sync::CancellationToken::new(),
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

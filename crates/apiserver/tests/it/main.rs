@@ -12,4 +12,5 @@ mod pages;
 mod server;
 mod store;
 mod tls;
+mod views;
 mod watch;

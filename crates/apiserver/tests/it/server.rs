@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use apiserver::{Config, Store, auth, collect, router, serve};
+use apiserver::{Config, Store, View, Views, auth, collect, router, serve, store::Memory};
 use reqwest::{Certificate, Client, ClientBuilder, Method, Response};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -17,6 +17,8 @@ pub(crate) const SERVICES: &str = "/apis/serving.knative.dev/v1/namespaces/defau
 pub(crate) struct Server {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) store: Store,
+    /// What is shown in the views.
+    pub(crate) shown: Memory,
     pub(crate) pki: auth::Pki,
     pub(crate) address: SocketAddr,
     pub(crate) client: Client,
@@ -26,6 +28,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start() -> Self {
+        Self::with_views(Vec::new()).await
+    }
+
+    pub(crate) async fn with_views(views: Vec<View>) -> Self {
+        let shown = Memory::new(jiff::Timestamp::now());
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store.redb")).unwrap();
         let pki = auth::ensure(&folder.path().join("pki"), &[], SystemTime::now()).unwrap();
@@ -35,6 +42,7 @@ impl Server {
             store: store.clone(),
             admission: Arc::new(api::admit),
             elsewhere: Vec::new(),
+            views: Views::new(views, shown.clone()),
             shutdown: shutdown.clone(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -51,6 +59,7 @@ impl Server {
         Self {
             folder,
             store,
+            shown,
             pki,
             address,
             client,
