@@ -19,7 +19,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+use crate::happenings;
 use crate::revision::{Hands, Runner};
+use crate::shown::{Services, Template};
 use crate::workload::Workload;
 
 /// Pause after the store refused a write for a reason other than that somebody else was faster.
@@ -59,6 +61,8 @@ pub(crate) struct Controller {
     serving: CancellationToken,
     /// When a family is to be looked at again though nothing happens.
     deadlines: BTreeMap<FamilyKey, Timestamp>,
+    /// Shown for the routes.
+    services: Services,
 }
 
 impl Controller {
@@ -69,6 +73,7 @@ impl Controller {
         serving: CancellationToken,
     ) -> Self {
         Self {
+            services: Services::new(hands.shown.clone()),
             store,
             domain,
             hands,
@@ -259,6 +264,8 @@ impl Controller {
             let mut family = self.family(&family_key);
             self.run_revisions(&mut family);
             moved |= self.note_hosts(&family_key, &family);
+            let route = family.route.as_ref();
+            self.services.show(&family_key, route, &self.domain);
             families.push((family_key, family));
         }
         if moved {
@@ -332,9 +339,18 @@ impl Controller {
     /// Whether it was done, or is seen to by somebody who was faster.
     async fn act(&self, family: &FamilyKey, action: Action) -> bool {
         let written = match &action {
-            Action::Create(object) => self.write(object, Write::Create).await,
+            Action::Create(object) => {
+                let written = self.write(object, Write::Create).await;
+                written.inspect(|()| happenings::created(object, &self.hands.events))
+            }
             Action::Update(object) => self.write(object, Write::Update).await,
-            Action::UpdateStatus(object) => self.write(object, Write::Status).await,
+            Action::UpdateStatus(object) => {
+                let before = self.stored(object);
+                let written = self.write(object, Write::Status).await;
+                written.inspect(|()| {
+                    happenings::status_written(object, &before, &self.hands.events);
+                })
+            }
             Action::Delete {
                 resource,
                 namespace,
@@ -365,6 +381,14 @@ impl Controller {
                 false
             }
         }
+    }
+
+    /// An object as it is in the store; Null if it is not there.
+    fn stored(&self, object: &Object) -> serde_json::Value {
+        let metadata = object.metadata();
+        key(&object.resource(), &metadata.namespace, &metadata.name)
+            .and_then(|key| self.store.get(&key))
+            .map_or(serde_json::Value::Null, |stored| stored.value())
     }
 
     async fn write(&self, object: &Object, write: Write) -> Result<(), StoreError> {
@@ -448,7 +472,15 @@ fn routed(family: &Family, domain: &Domain) -> BTreeSet<String> {
 
 fn start(revision: &Revision, hands: &Hands, predecessor: Option<CancellationToken>) -> Run {
     match Workload::of(revision) {
-        Ok(workload) => Run::Runner(Runner::spawn(workload, hands.clone(), predecessor)),
+        Ok(workload) => {
+            let template = Template::of(revision);
+            Run::Runner(Runner::spawn(
+                workload,
+                template,
+                hands.clone(),
+                predecessor,
+            ))
+        }
         Err(reason) => {
             let message = crate::chain(&reason);
             warn!(revision = %revision.metadata.name, %message, "cannot be run");

@@ -1,11 +1,10 @@
-//! All instances of the node by name, also those that ended lately: what `get instances` and `logs` look at.
+//! All instances of the node by name, also those that ended lately: whose logs can be read and whom clients may end.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gateway::RevisionKey;
-use jiff::Timestamp;
-use sandbox::{Handle, State};
+use sandbox::Handle;
 
 /// Ended instances of one revision that are still shown, with their logs.
 const REMEMBERED_PER_REVISION: usize = 5;
@@ -14,9 +13,9 @@ const REMEMBERED_PER_REVISION: usize = 5;
 #[derive(Clone)]
 pub(crate) struct Instance {
     pub(crate) revision: RevisionKey,
-    pub(crate) service: String,
+    /// Name of the container that its function runs in.
+    pub(crate) container: String,
     pub(crate) handle: Handle,
-    pub(crate) started_at: Timestamp,
 }
 
 /// The node's register of instances. Cloning is cheap.
@@ -57,6 +56,16 @@ impl Instances {
         forgotten
     }
 
+    /// Takes an instance that ended out, if it is one of these.
+    pub(crate) fn forget(&self, revision: &RevisionKey, name: &str) -> Option<Handle> {
+        let register = &mut *self.register();
+        let ended = register.ended.get_mut(revision)?;
+        let index = ended.iter().position(|it| it == name)?;
+        ended.remove(index);
+        let instance = register.by_name.remove(name)?;
+        Some(instance.handle)
+    }
+
     /// Forgets which instances of a revision ended, and returns their names.
     pub(crate) fn take_ended(&self, revision: &RevisionKey) -> VecDeque<String> {
         self.register().ended.remove(revision).unwrap_or_default()
@@ -74,24 +83,5 @@ impl Instances {
 
     pub(crate) fn get(&self, name: &str) -> Option<Instance> {
         self.register().by_name.get(name).cloned()
-    }
-
-    /// All of a namespace, or of all namespaces, by name.
-    pub(crate) fn list(&self, namespace: Option<&str>) -> Vec<Instance> {
-        let register = self.register();
-        let all = register.by_name.values();
-        all.filter(|it| namespace.is_none_or(|namespace| &*it.revision.namespace == namespace))
-            .cloned()
-            .collect()
-    }
-}
-
-/// The phase of a Pod that an instance is shown as.
-pub(crate) fn pod_phase(state: &State) -> &'static str {
-    match state {
-        State::Pending | State::Starting => "Pending",
-        State::Ready | State::Saving | State::Draining => "Running",
-        State::Stopped => "Succeeded",
-        State::Failed(_) => "Failed",
     }
 }

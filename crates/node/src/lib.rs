@@ -12,12 +12,13 @@
 mod budget;
 mod controller;
 mod demand;
+mod happenings;
 mod images;
 mod instances;
 mod logs;
 mod names;
-mod pods;
 mod revision;
+mod shown;
 mod snapshots;
 mod workload;
 
@@ -47,7 +48,8 @@ use crate::demand::Doorbells;
 use crate::images::Images;
 use crate::instances::Instances;
 use crate::logs::Logs;
-use crate::revision::Hands;
+use crate::revision::{Command, Hands};
+use crate::shown::{Recorder, Shown};
 
 /// Longest time from the start of an instance to its function's program; emulation on a busy machine is slow.
 const BOOT_DEADLINE: Duration = Duration::from_secs(120);
@@ -55,6 +57,8 @@ const BOOT_DEADLINE: Duration = Duration::from_secs(120);
 const LOG_MAX_BYTES: u64 = 8 << 20;
 /// Requests to the API take milliseconds; watches are ended.
 const API_DRAIN: Duration = Duration::from_secs(2);
+/// How often events that are too old are looked for.
+const EVENTS_EVERY: Duration = Duration::from_secs(60);
 
 /// How a node is set up.
 #[derive(Clone)]
@@ -237,6 +241,8 @@ impl Node {
         let instances = Instances::default();
         let doorbells = Doorbells::default();
         let demand = tokio::spawn(demand::pass_on(demand, doorbells.clone()));
+        let shown = Shown::new();
+        let events = Recorder::new(shown.clone());
         let hands = Hands {
             sandbox: sandbox.clone(),
             images,
@@ -245,6 +251,8 @@ impl Node {
             logs,
             doorbells: doorbells.clone(),
             budget: Budget::of_host(),
+            shown: shown.clone(),
+            events: events.clone(),
             snapshot_after: config.snapshots.after,
             memory: config.snapshots.memory,
             changed,
@@ -263,14 +271,11 @@ impl Node {
         let router = apiserver::router(apiserver::Config {
             store,
             admission: Arc::new(api::admit),
-            elsewhere: vec![pods::ELSEWHERE, snapshots::ELSEWHERE],
-            views: apiserver::Views::new(
-                Vec::new(),
-                apiserver::store::Memory::new(jiff::Timestamp::now()),
-            ),
+            elsewhere: vec![snapshots::ELSEWHERE],
+            views: shown.views(ends(instances.clone(), doorbells.clone())),
             shutdown: stop_servers.clone(),
         })
-        .merge(pods::router(instances, gateway.clone()))
+        .merge(shown::logs(instances))
         .merge(snapshots::router(
             sandbox.snapshots().clone(),
             doorbells.clone(),
@@ -291,6 +296,7 @@ impl Node {
                     }
                 }
             }),
+            tokio::spawn(drop_old(events, stop_servers.clone())),
         ];
         Ok(Self {
             api_url: format!("https://{api_at}"),
@@ -365,6 +371,31 @@ fn describe(config: &Config) -> String {
     };
     let (hypervisor, kernel) = (&config.hypervisor_version, &config.kernel.release);
     format!("{hypervisor}, {accel}, kernel {kernel}")
+}
+
+/// What is done when a client deletes a Pod: whoever runs its instance is told. One whose revision is on its way out ends anyway.
+fn ends(instances: Instances, doorbells: Doorbells) -> apiserver::End {
+    Arc::new(move |key, grace| {
+        let instance = instances.get(key.name());
+        if let Some(instance) = instance.filter(|it| *it.revision.namespace == *key.namespace()) {
+            let command = Command::End {
+                instance: key.name().to_owned(),
+                grace,
+            };
+            doorbells.tell(&instance.revision, command);
+        }
+    })
+}
+
+/// Drops events when they are old, until the node stops.
+async fn drop_old(events: Recorder, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(EVENTS_EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => events.expire(),
+        }
+    }
 }
 
 /// An error with its causes in one line.

@@ -33,8 +33,6 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(crate) struct Workload {
     pub(crate) key: RevisionKey,
     pub(crate) image: Wanted,
-    /// Name of the Service; empty for a revision of a bare Configuration.
-    pub(crate) service: String,
     command: Vec<String>,
     args: Vec<String>,
     env: Vec<(String, String)>,
@@ -130,7 +128,6 @@ impl Workload {
                 holder: metadata.uid.clone(),
             },
             env: env(container, port, &service, configuration, &metadata.name)?,
-            service,
             command: container.command.clone(),
             args: container.args.clone(),
             workdir: container.working_dir.clone(),

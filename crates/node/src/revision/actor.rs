@@ -18,6 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
+use super::faces::Faces;
 use super::failure::observed;
 use super::fleet::{Fleet, Life};
 use super::saving::{Asker, Saved, Saving, Trouble};
@@ -26,6 +27,7 @@ use crate::images;
 use crate::instances::Instance;
 use crate::logs;
 use crate::names;
+use crate::shown::Template;
 use crate::workload::Workload;
 
 /// How often a revision with instances is looked at; one without is looked at only when something happens.
@@ -57,6 +59,7 @@ pub(super) struct Actor {
     workload: Arc<Workload>,
     hands: Hands,
     fleet: Fleet,
+    faces: Faces,
     autoscaler: Autoscaler,
     image: Option<(Image, RootImage)>,
     image_task: Option<ImageTask>,
@@ -94,6 +97,7 @@ pub(super) struct Actor {
 impl Actor {
     pub(super) fn new(
         workload: Arc<Workload>,
+        template: Template,
         hands: Hands,
         publish: watch::Sender<RevisionObservation>,
         withdrawn: DropGuard,
@@ -102,6 +106,7 @@ impl Actor {
         let (saved_sender, saved) = mpsc::unbounded_channel();
         Self {
             ever_ready: workload.proven,
+            faces: Faces::new(template, hands.shown.clone(), hands.events.clone()),
             saving: Saving::new(workload.snapshot_key(), hands.snapshot_after),
             answered: 0,
             busy: 0,
@@ -167,6 +172,9 @@ impl Actor {
                 Event::Command(Some(Command::Demand)) => self.demand = true,
                 Event::Command(Some(Command::Routed(routed))) => self.routed = routed,
                 Event::Instance(id, state) => self.instance_changed(&id, &state, now),
+                Event::Command(Some(Command::End { instance, grace })) => {
+                    self.end(&instance, grace);
+                }
                 Event::Command(Some(Command::Save(asker))) => self.save(Some(asker)),
                 Event::Image(result) => self.image_arrived(*result, now),
                 Event::Saved(saved) => self.saved(&saved, now),
@@ -179,6 +187,7 @@ impl Actor {
             self.act(now);
             self.save_if_due(now);
             self.tell_gateway(now);
+            self.show(now);
             self.publish();
             pause = self.pending(now);
         };
@@ -208,6 +217,9 @@ impl Actor {
         self.image_task = None;
         match result {
             Ok(image) => {
+                let (name, digest) = (&self.workload.image, &image.0.digest);
+                let message = format!("Image \"{name}\" is present on this node as {digest}");
+                self.faces.normal("ImagePulled", message);
                 self.image = Some(image);
                 self.image_failure = None;
                 self.expect_restores();
@@ -219,6 +231,7 @@ impl Actor {
                     crate::chain(&error)
                 );
                 warn!(revision = %self.workload.key, %message, "image");
+                self.faces.warning("Failed", message.as_str());
                 let failure = InstanceFailure {
                     reason: "ContainerMissing".to_owned(),
                     message,
@@ -249,7 +262,11 @@ impl Actor {
             _ => {}
         }
         if state.is_terminal() {
-            remove_logs(self.hands.instances.ended(&self.workload.key, id));
+            if let Some(instance) = self.hands.instances.get(id) {
+                self.faces.ended(&instance.handle, state, now);
+            }
+            let forgotten = self.hands.instances.ended(&self.workload.key, id);
+            self.forget(forgotten);
         }
         if matches!(
             state,
@@ -264,6 +281,9 @@ impl Actor {
         if failure.reason == Reason::RestoreFailed {
             // Its snapshot is gone, and the next boots: nothing is wrong with the function.
             self.saving.failed(now);
+            let message =
+                "The snapshot could not be restored, and is removed; the next instance boots";
+            self.faces.warning("RestoreFailed", message);
             return;
         }
         // It was ready, though that may have been too short to be seen.
@@ -276,7 +296,12 @@ impl Actor {
             },
             now,
         );
-        self.failure = Some(observed(failure));
+        let observed = observed(failure);
+        if self.backoff.pending(now).is_some() {
+            let message = format!("Back-off restarting failed instances: {}", observed.reason);
+            self.faces.warning("BackOff", message);
+        }
+        self.failure = Some(observed);
         // One of several that failed does not speak for the others.
         if self.fleet.census().ready == 0 {
             self.failing |= !self.ever_ready || self.backoff.pending(now).is_some();
@@ -380,6 +405,22 @@ impl Actor {
 
     fn saved(&mut self, saved: &Saved, now: Timestamp) {
         self.saving.ended(saved, &self.workload.key, now);
+        match &saved.result {
+            Ok(snapshot) => {
+                let (id, mib) = (&snapshot.manifest().id, snapshot.on_disk() >> 20);
+                let message = format!(
+                    "Saved {} as snapshot {id}, {mib} MiB on disk",
+                    saved.instance
+                );
+                self.faces.normal("SnapshotSaved", message);
+            }
+            Err(Trouble::Failed(error)) => {
+                let message = format!("Cannot save {}: {error}", saved.instance);
+                self.faces.warning("SnapshotFailed", message);
+            }
+            // It is tried again.
+            Err(Trouble::Busy) => {}
+        }
         self.fleet.back_from_saving(&saved.instance);
         self.show_endpoints();
     }
@@ -400,6 +441,11 @@ impl Actor {
         let decision = self.decide(now);
         if decision.desired != self.desired {
             info!(revision = %self.workload.key, desired = decision.desired, why = %decision.why, "scale");
+            let (before, after) = (self.desired, decision.desired);
+            let way = if after > before { "up" } else { "down" };
+            // The same words each time, so that it is counted; why is in the node's log.
+            let message = format!("Scaled {way} from {before} to {after}");
+            self.faces.normal("ScalingReplicaSet", message);
         }
         self.desired = decision.desired;
         let census = self.fleet.census();
@@ -442,8 +488,8 @@ impl Actor {
         let Some((image, root)) = &self.image else {
             return;
         };
-        let id = match names::suffix() {
-            Ok(suffix) => format!("{}-{suffix}", self.workload.key.name),
+        let id = match names::instance(&self.workload.key.name) {
+            Ok(id) => id,
             Err(error) => {
                 warn!(revision = %self.workload.key, %error, "no random name");
                 return;
@@ -461,15 +507,17 @@ impl Actor {
             return;
         }
         let log = self.hands.logs.of(&self.workload.key, &id);
+        let reference = &self.workload.image.reference;
+        let image_id = reference.with_digest(image.digest.clone()).to_string();
         let spec = self.workload.spec(id, (image, root), log, self.memory());
         let handle = self.hands.sandbox.start(spec);
         self.forward_states(&handle);
         self.hands.instances.add(Instance {
             revision: self.workload.key.clone(),
-            service: self.workload.service.clone(),
+            container: self.faces.container().to_owned(),
             handle: handle.clone(),
-            started_at: now,
         });
+        self.faces.begins(&handle, image_id, now);
         self.wanted_since = Some(now);
         self.fleet.add(handle, share, now);
     }
@@ -496,13 +544,44 @@ impl Actor {
         let leaving = self.fleet.take_out(count);
         self.show_endpoints();
         for handle in leaving {
-            let drained = self.hands.gateway.drained(&self.workload.key, handle.id());
-            let longest = self.workload.drain();
-            tokio::spawn(async move {
-                let _ = tokio::time::timeout(longest, drained).await;
-                handle.stop(STOP_GRACE);
-            });
+            self.let_go(handle, self.workload.drain(), STOP_GRACE);
         }
+    }
+
+    /// Stops an instance that was taken out of service, once it is done with its requests or has had `longest` for them.
+    fn let_go(&self, handle: Handle, longest: Duration, grace: Duration) {
+        let drained = self.hands.gateway.drained(&self.workload.key, handle.id());
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(longest, drained).await;
+            handle.stop(grace);
+        });
+    }
+
+    /// Ends an instance because a client wants it, whether it is needed or not; of one that has ended, the remains go.
+    fn end(&mut self, id: &str, grace: Option<u64>) {
+        let Some(handle) = self.fleet.take_out_one(id) else {
+            let gone = self.hands.instances.forget(&self.workload.key, id);
+            return self.forget(gone.into_iter().collect());
+        };
+        self.show_endpoints();
+        let longest = self.workload.drain();
+        let given = grace.map_or(longest, Duration::from_secs);
+        self.let_go(handle, longest.min(given), STOP_GRACE.min(given));
+    }
+
+    /// Shows the instances as they are now.
+    fn show(&mut self, now: Timestamp) {
+        for (handle, sight) in self.fleet.sights() {
+            self.faces.see(handle, sight, now);
+        }
+    }
+
+    /// Removes what is left of instances that have ended.
+    fn forget(&mut self, instances: Vec<Handle>) {
+        for instance in &instances {
+            self.faces.hide(instance.id());
+        }
+        remove_logs(instances);
     }
 
     fn publish(&self) {
@@ -555,6 +634,9 @@ impl Actor {
         let key = &self.workload.key;
         let deadline = Instant::now() + self.workload.drain();
         let members = self.fleet.into_members();
+        for handle in &members {
+            self.faces.leaves(handle, Timestamp::now());
+        }
         // The gateway forgets its endpoints with the revision, so they are asked for first.
         let ends: Vec<_> = members
             .iter()
@@ -573,6 +655,9 @@ impl Actor {
         futures_util::future::join_all(ends).await;
         let live = members.iter().map(|handle| handle.id().to_owned());
         let gone = instances.remove(live.chain(ended));
+        for handle in &gone {
+            self.faces.hide(handle.id());
+        }
         if end == End::Deleted {
             remove_logs(gone);
             images.let_go(self.workload.image.holder.clone()).await;

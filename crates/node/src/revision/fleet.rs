@@ -11,6 +11,7 @@ use sandbox::{Handle, State};
 use tokio::net::TcpStream;
 
 use crate::budget::Share;
+use crate::shown::Sight;
 
 /// How many instances are in which part of their life.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,6 +37,13 @@ struct Member {
     leaving: bool,
     /// Out of service for a moment: no new requests, waiting to be saved or being saved.
     saving: bool,
+}
+
+impl Member {
+    /// Whether it may be sent requests.
+    fn serves(&self) -> bool {
+        self.state == State::Ready && !self.leaving && !self.saving
+    }
 }
 
 /// How an instance that ended has lived.
@@ -124,6 +132,26 @@ impl Fleet {
             .collect()
     }
 
+    /// Takes this instance out of service, if it is one of these; also one that is leaving already.
+    pub(super) fn take_out_one(&mut self, id: &str) -> Option<Handle> {
+        let member = self.members.get_mut(id)?;
+        member.leaving = true;
+        Some(member.handle.clone())
+    }
+
+    /// What is to be seen of each.
+    pub(super) fn sights(&self) -> impl Iterator<Item = (&Handle, Sight)> {
+        self.members.values().map(|member| {
+            let sight = Sight {
+                state: member.state.clone(),
+                serving: member.serves(),
+                leaving: member.leaving,
+                pid: member.handle.pid(),
+            };
+            (&member.handle, sight)
+        })
+    }
+
     /// Takes an instance out of service to be saved, if there is one that can be: it was booted.
     pub(super) fn take_to_save(&mut self) -> Option<Handle> {
         let mut members = self.members.values_mut();
@@ -148,10 +176,7 @@ impl Fleet {
 
     /// What the gateway may send requests to.
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {
-        let serving = self
-            .members
-            .values()
-            .filter(|it| it.state == State::Ready && !it.leaving && !it.saving);
+        let serving = self.members.values().filter(|it| it.serves());
         serving.map(|member| endpoint(&member.handle)).collect()
     }
 }

@@ -8,6 +8,7 @@
 //! ```
 
 mod actor;
+mod faces;
 mod failure;
 mod fleet;
 mod saving;
@@ -26,6 +27,7 @@ use crate::demand::Doorbells;
 use crate::images::Images;
 use crate::instances::Instances;
 use crate::logs::Logs;
+use crate::shown::{Recorder, Shown, Template};
 use crate::workload::Workload;
 
 pub(crate) use saving::{Asker, Trouble};
@@ -40,6 +42,8 @@ pub(crate) struct Hands {
     pub(crate) logs: Logs,
     pub(crate) doorbells: Doorbells,
     pub(crate) budget: Budget,
+    pub(crate) shown: Shown,
+    pub(crate) events: Recorder,
     /// The number of answered requests after which a revision is saved; 0 for never.
     pub(crate) snapshot_after: u64,
     /// How memory arrives where the revision does not say.
@@ -57,6 +61,12 @@ pub(crate) enum Command {
     Routed(bool),
     /// Take a snapshot now, and tell how it went.
     Save(Asker),
+    /// A client wants this instance to end, or the remains of one that has ended to go.
+    End {
+        instance: String,
+        /// Seconds that it may take, where the client says.
+        grace: Option<u64>,
+    },
     /// The revision is no more: leave nothing of it.
     Deleted,
 }
@@ -75,6 +85,7 @@ impl Runner {
     /// Starts the actor of a revision, which begins when its predecessor of the same name is [withdrawn](Self::withdrawn).
     pub(crate) fn spawn(
         workload: Workload,
+        template: Template,
         hands: Hands,
         predecessor: Option<CancellationToken>,
     ) -> Self {
@@ -89,7 +100,7 @@ impl Runner {
         }
         let withdrawn = CancellationToken::new();
         let guard = withdrawn.clone().drop_guard();
-        let actor = actor::Actor::new(Arc::new(workload), hands, publish, guard);
+        let actor = actor::Actor::new(Arc::new(workload), template, hands, publish, guard);
         let task = tokio::spawn(actor.run(inbox, predecessor));
         Self {
             commands,

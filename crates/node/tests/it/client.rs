@@ -90,6 +90,15 @@ impl Api {
         serde_json::from_value(list["items"].take()).unwrap()
     }
 
+    /// The text of an answer, once it has ended.
+    pub(crate) async fn text(&self, path: &str) -> String {
+        self.ask(Method::GET, path, None)
+            .await
+            .text()
+            .await
+            .unwrap()
+    }
+
     /// What an instance has printed until now, or why there is no such log.
     pub(crate) async fn log(&self, instance: &str) -> String {
         let path = format!("{PODS}/{instance}/log");
@@ -107,16 +116,21 @@ impl Api {
         let path = format!(
             "{SERVING}/{plural}?watch=true&resourceVersion=0&fieldSelector=metadata.name%3D{name}"
         );
+        let event = self.watch(&path, |event| holds(&event["object"])).await;
+        event["object"].clone()
+    }
+
+    /// Watches until an event is as it should be.
+    pub(crate) async fn watch(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
         let watching = async {
-            let mut stream = self.ask(Method::GET, &path, None).await.bytes_stream();
+            let mut stream = self.ask(Method::GET, path, None).await.bytes_stream();
             let mut text = Vec::new();
             while let Some(chunk) = stream.next().await {
                 text.extend_from_slice(&chunk.unwrap());
                 while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
                     let line: Vec<u8> = text.drain(..=end).collect();
-                    let mut event: Value = serde_json::from_slice(&line).unwrap();
-                    last = event["object"].take();
+                    last = serde_json::from_slice(&line).unwrap();
                     if holds(&last) {
                         return;
                     }
@@ -125,10 +139,7 @@ impl Api {
             panic!("the watch ended");
         };
         let came = timeout(LONG, watching).await;
-        assert!(
-            came.is_ok(),
-            "{plural}/{name} never came to be so: {last:#}"
-        );
+        assert!(came.is_ok(), "{path} never came to be so: {last:#}");
         last
     }
 

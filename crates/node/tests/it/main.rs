@@ -7,5 +7,6 @@ mod function;
 mod images;
 mod life;
 mod logs;
+mod pods;
 mod rig;
 mod snapshots;

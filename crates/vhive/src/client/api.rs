@@ -19,7 +19,7 @@ pub(crate) enum Kind {
     Configuration,
     Revision,
     Route,
-    /// An instance, which the API shows as a Pod.
+    /// An instance; while it lives it is a Pod as well.
     Instance,
     Snapshot,
 }
@@ -59,7 +59,7 @@ impl Kind {
             Self::Configuration => "configurations",
             Self::Revision => "revisions",
             Self::Route => "routes",
-            Self::Instance => "pods",
+            Self::Instance => "instances",
             Self::Snapshot => "snapshots",
         }
     }
@@ -71,15 +71,14 @@ impl Kind {
             Self::Configuration => "Configuration",
             Self::Revision => "Revision",
             Self::Route => "Route",
-            Self::Instance => "Pod",
+            Self::Instance => "Instance",
             Self::Snapshot => "Snapshot",
         }
     }
 
     fn path(self, namespace: Option<&str>) -> String {
         let group = match self {
-            Self::Instance => "/api/v1",
-            Self::Snapshot => "/apis/vhive.dev/v1",
+            Self::Instance | Self::Snapshot => "/apis/vhive.dev/v1",
             _ => "/apis/serving.knative.dev/v1",
         };
         match namespace {
@@ -323,10 +322,9 @@ impl Api {
         follow: bool,
         tail: Option<usize>,
     ) -> Outcome<impl Stream<Item = reqwest::Result<bytes::Bytes>> + use<>> {
-        let mut path = format!(
-            "{}/{instance}/log?follow={follow}",
-            Kind::Instance.path(Some(namespace))
-        );
+        // As kubectl asks for it, though of instances that have ended, too.
+        let mut path =
+            format!("/api/v1/namespaces/{namespace}/pods/{instance}/log?follow={follow}");
         if let Some(tail) = tail {
             path = format!("{path}&tailLines={tail}");
         }
@@ -394,9 +392,6 @@ fn missing(failure: Failure, kind: Kind, namespace: &str) -> Failure {
     if !failure.is_not_found() {
         return failure;
     }
-    let listed = match kind {
-        Kind::Instance => "instances",
-        _ => kind.plural(),
-    };
+    let listed = kind.plural();
     failure.hint(format!("`vhive get {listed} -n {namespace}` shows all"))
 }

@@ -89,10 +89,9 @@ pub(crate) fn rows(
         row.extend(cells(kind, item));
         match kind {
             _ if !wide => {}
-            Kind::Instance => row.extend([
-                text(item, "/metadata/annotations/vhive.dev~1pid"),
-                text(item, "/status/message"),
-            ]),
+            Kind::Instance => {
+                row.extend([text(item, "/status/pid"), text(item, "/status/message")]);
+            }
             Kind::Snapshot => {
                 row.extend([text(item, "/status/hypervisor"), text(item, "/status/root")]);
             }

@@ -11,6 +11,7 @@ mod killed;
 mod look;
 mod machine;
 mod node;
+mod pods;
 mod printed;
 mod pyaes;
 mod quickstart;

@@ -1,0 +1,122 @@
+//! What all Pods of a revision have in common, taken from the Revision.
+
+use api::meta::{OwnerReference, StringMap};
+use api::serving::{API_VERSION, Revision, label};
+use serde_json::{Value, json};
+
+use super::About;
+
+/// What a container is called that has no name.
+pub(super) const CONTAINER: &str = "user-container";
+
+const REVISION: &str = "serving.knative.dev/revision";
+const REVISION_UID: &str = "serving.knative.dev/revisionUID";
+/// By which `kubectl` users group Pods.
+const APP: &str = "app";
+/// What says something of the revision and nothing of its Pods (`pkg/reconciler/revision/resources/meta.go`).
+const NOT_LABELS: [&str; 2] = [label::ROUTING_STATE, "serving.knative.dev/route"];
+const NOT_ANNOTATIONS: [&str; 3] = [
+    "serving.knative.dev/routes",
+    "serving.knative.dev/routingStateModified",
+    "serving.knative.dev/lastPinned",
+];
+
+/// The common part.
+#[derive(Debug, Clone)]
+pub(crate) struct Template {
+    pub(crate) namespace: String,
+    pub(crate) revision: String,
+    pub(super) labels: StringMap,
+    pub(super) annotations: StringMap,
+    pub(super) owner: OwnerReference,
+    /// `spec` but for the node.
+    pub(super) spec: Value,
+    /// Name of the container that the function runs in.
+    pub(crate) container: String,
+    pub(super) image: String,
+}
+
+impl Template {
+    pub(crate) fn of(revision: &Revision) -> Self {
+        let metadata = &revision.metadata;
+        let mut labels = metadata.labels.clone();
+        labels.retain(|name, _| !NOT_LABELS.contains(&name.as_str()));
+        labels.insert(REVISION.to_owned(), metadata.name.clone());
+        labels.insert(REVISION_UID.to_owned(), metadata.uid.clone());
+        labels
+            .entry(APP.to_owned())
+            .or_insert_with(|| metadata.name.clone());
+        let mut annotations = metadata.annotations.clone();
+        annotations.retain(|name, _| !NOT_ANNOTATIONS.contains(&name.as_str()));
+        let container = revision.spec.containers.first();
+        let name = container.map_or("", |it| it.name.as_str());
+        Self {
+            namespace: metadata.namespace.clone(),
+            revision: metadata.name.clone(),
+            labels,
+            annotations,
+            owner: OwnerReference {
+                api_version: API_VERSION.to_owned(),
+                kind: Revision::KIND.to_owned(),
+                name: metadata.name.clone(),
+                uid: metadata.uid.clone(),
+                controller: Some(true),
+                block_owner_deletion: Some(true),
+            },
+            spec: spec(revision),
+            container: if name.is_empty() { CONTAINER } else { name }.to_owned(),
+            image: container.map(|it| it.image.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// The revision, as events name it.
+    pub(crate) fn about(&self) -> About {
+        About {
+            api_version: API_VERSION.to_owned(),
+            kind: Revision::KIND.to_owned(),
+            namespace: self.namespace.clone(),
+            name: self.revision.clone(),
+            uid: self.owner.uid.clone(),
+        }
+    }
+}
+
+/// Values that come from Secrets stand here as they do in the Revision: as references.
+fn spec(revision: &Revision) -> Value {
+    let spec = &revision.spec;
+    let containers: Vec<Value> = spec
+        .containers
+        .iter()
+        .map(|container| {
+            let mut value = serde_json::to_value(container).unwrap_or_default();
+            if container.name.is_empty() {
+                value["name"] = CONTAINER.into();
+            }
+            // What Kubernetes fills in, and prints.
+            let ports = value.get_mut("ports").and_then(Value::as_array_mut);
+            for port in ports.into_iter().flatten() {
+                if port["protocol"].is_null() {
+                    port["protocol"] = "TCP".into();
+                }
+            }
+            value
+        })
+        .collect();
+    let mut value = json!({
+        "containers": containers,
+        // An instance that ends is replaced by another.
+        "restartPolicy": "Never",
+        "enableServiceLinks": spec.enable_service_links.unwrap_or(false),
+        "terminationGracePeriodSeconds": spec.timeout_seconds.unwrap_or(300),
+    });
+    if !spec.volumes.is_empty() {
+        value["volumes"] = json!(spec.volumes);
+    }
+    if let Some(class) = &spec.runtime_class_name {
+        value["runtimeClassName"] = json!(class);
+    }
+    if !spec.service_account_name.is_empty() {
+        value["serviceAccountName"] = json!(spec.service_account_name);
+    }
+    value
+}
