@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::core::{ConfigMap, Secret};
 use crate::decode::{Decoded, decode};
 use crate::defaults;
 use crate::field_error::FieldErrors;
@@ -70,6 +71,17 @@ pub fn admit(resource: &Resource, new: &mut Value, old: Option<&Value>) -> Resul
             checked(resource, new, validate::validate_route(&route, old))?;
             encode(&route, new)
         }
+        resource::CONFIG_MAPS => {
+            let (map, old) = both::<ConfigMap>(resource, new, old)?;
+            validate::validate_config_map(&map, old.as_ref())?;
+            encode(&map, new)
+        }
+        resource::SECRETS => {
+            let (mut secret, old) = both::<Secret>(resource, new, old)?;
+            defaults::default_secret(&mut secret);
+            validate::validate_secret(&secret, old.as_ref())?;
+            encode(&secret, new)
+        }
         _ => Ok(()),
     }
 }
@@ -82,6 +94,8 @@ pub fn unknown_fields(resource: &Resource, object: &Value) -> Vec<String> {
         resource::CONFIGURATIONS => unknown::<Configuration>(object),
         resource::REVISIONS => unknown::<Revision>(object),
         resource::ROUTES => unknown::<Route>(object),
+        resource::CONFIG_MAPS => unknown::<ConfigMap>(object),
+        resource::SECRETS => unknown::<Secret>(object),
         _ => return Vec::new(),
     };
     let forbidden = forbidden::paths(resource, object);

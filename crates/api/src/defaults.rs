@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::core::{Container, Probe, TcpSocket};
+use crate::core::{Bytes, Container, Probe, Secret, TcpSocket};
 use crate::serving::{
     Configuration, Revision, RevisionSpec, RevisionTemplate, Route, Service, TrafficTarget,
 };
@@ -14,6 +14,8 @@ const TIMEOUT_SECONDS: i64 = 300;
 /// What a request that may take longer than this has as the longest time to the head of its response.
 const RESPONSE_START_TIMEOUT_SECONDS: i64 = 300;
 const CONTAINER_NAME: &str = "user-container";
+/// Type of a Secret that says none.
+const OPAQUE: &str = "Opaque";
 
 /// Defaults of a Service.
 pub fn default_service(service: &mut Service) {
@@ -54,6 +56,19 @@ pub(crate) fn keep_named_template(new: &mut RevisionTemplate, old: &RevisionTemp
     default_spec(&mut defaulted.spec);
     if *new == defaulted {
         *new = old.clone();
+    }
+}
+
+/// Puts a Secret's texts among its bytes, over what is there, and gives it a type (`k8s.io/kubernetes` `pkg/apis/core/v1`,
+/// `conversion.go` and `defaults.go`).
+pub fn default_secret(secret: &mut Secret) {
+    let texts = std::mem::take(&mut secret.string_data);
+    let texts = texts.into_iter();
+    secret
+        .data
+        .extend(texts.map(|(key, text)| (key, Bytes(text.0.into_bytes()))));
+    if secret.secret_type.is_empty() {
+        OPAQUE.clone_into(&mut secret.secret_type);
     }
 }
 
@@ -141,23 +156,15 @@ fn default_mounts(spec: &mut RevisionSpec) {
     let writable: BTreeSet<&str> = spec
         .volumes
         .iter()
-        .filter(|volume| volume.get("emptyDir").is_some())
-        .filter_map(|volume| volume.get("name")?.as_str())
+        .filter(|volume| volume.empty_dir.is_some())
+        .map(|volume| volume.name.as_str())
         .collect();
     for mount in spec
         .containers
         .iter_mut()
         .flat_map(|container| &mut container.volume_mounts)
     {
-        let name = mount
-            .get("name")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        if !writable.contains(name)
-            && let Some(fields) = mount.as_object_mut()
-        {
-            fields.insert("readOnly".to_owned(), json!(true));
-        }
+        mount.read_only |= !writable.contains(mount.name.as_str());
     }
 }
 

@@ -157,6 +157,22 @@ static VOLUME: Rule = Rule {
         "storageos",
         "vsphereVolume",
     ],
+    inside: &[("projected", &PROJECTED)],
+};
+
+static PROJECTED: Rule = Rule {
+    fields: &[],
+    inside: &[("sources", &PROJECTION)],
+};
+
+static PROJECTION: Rule = Rule {
+    // Upstream allows the first two; there is no account here whose token it could be, and no pod to tell of.
+    fields: &[
+        "serviceAccountToken",
+        "downwardAPI",
+        "clusterTrustBundle",
+        "podCertificate",
+    ],
     inside: &[],
     indexed: true,
 };

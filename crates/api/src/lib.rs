@@ -1,4 +1,5 @@
-//! Knative Serving's types (`serving.knative.dev/v1`), their defaults and their validation.
+//! Knative Serving's types (`serving.knative.dev/v1`) and the core kinds that functions take values and files from, their
+//! defaults and their validation.
 //!
 //! *Invariant.* No I/O and no clock: everything here is a function of what it is given.
 
@@ -10,6 +11,7 @@ pub mod defaults;
 pub mod duration;
 pub mod field_error;
 mod forbidden;
+mod invalid;
 pub mod meta;
 pub mod quantity;
 pub mod resource;

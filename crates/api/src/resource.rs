@@ -85,7 +85,36 @@ pub const ROUTES: Resource = Resource {
     namespaced: true,
 };
 
+/// `configmaps`.
+pub const CONFIG_MAPS: Resource = Resource {
+    group: "",
+    version: "v1",
+    kind: "ConfigMap",
+    plural: "configmaps",
+    singular: "configmap",
+    short_names: &["cm"],
+    namespaced: true,
+};
+
+/// `secrets`.
+pub const SECRETS: Resource = Resource {
+    group: "",
+    version: "v1",
+    kind: "Secret",
+    plural: "secrets",
+    singular: "secret",
+    short_names: &[],
+    namespaced: true,
+};
+
 /// All kinds.
 pub fn kinds() -> &'static [Resource] {
-    &[SERVICES, CONFIGURATIONS, REVISIONS, ROUTES]
+    &[
+        SERVICES,
+        CONFIGURATIONS,
+        REVISIONS,
+        ROUTES,
+        CONFIG_MAPS,
+        SECRETS,
+    ]
 }

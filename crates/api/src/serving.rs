@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::core::Container;
+use crate::core::{Container, Volume};
 use crate::meta::{ObjectMeta, StringMap, is_zero};
 
 /// `group/version` of all kinds here.
@@ -163,7 +163,7 @@ pub struct RevisionSpec {
     pub containers: Vec<Container>,
     /// Volumes for the containers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub volumes: Vec<Value>,
+    pub volumes: Vec<Volume>,
     /// Whether service addresses are put into the environment. Defaulted to false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_service_links: Option<bool>,

@@ -46,6 +46,21 @@ pub struct StatusDetails {
     /// Its uid.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub uid: String,
+    /// What is wrong with it, field by field.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<StatusCause>,
+}
+
+/// One thing that is wrong with an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StatusCause {
+    /// For programs: `FieldValueInvalid`, …
+    pub reason: String,
+    /// For people.
+    pub message: String,
+    /// Path of the field.
+    pub field: String,
 }
 
 impl Status {
@@ -78,8 +93,29 @@ impl Status {
             group: resource.group.to_owned(),
             kind: resource.plural.to_owned(),
             uid: String::new(),
+            causes: Vec::new(),
         }));
         self
+    }
+
+    /// 422: fields have values that they may not have. Here, and only here, the details name the kind itself.
+    pub fn invalid(resource: &Resource, name: &str, what: &str, causes: Vec<StatusCause>) -> Self {
+        let kind = match resource.group {
+            "" => resource.kind.to_owned(),
+            group => format!("{}.{group}", resource.kind),
+        };
+        let message = format!("{kind} {name:?} is invalid: {what}");
+        let details = StatusDetails {
+            name: name.to_owned(),
+            group: resource.group.to_owned(),
+            kind: resource.kind.to_owned(),
+            uid: String::new(),
+            causes,
+        };
+        Self {
+            details: Some(Box::new(details)),
+            ..Self::failure(422, "Invalid", message)
+        }
     }
 
     /// 404: there is no such object.

@@ -1,6 +1,7 @@
 //! Admission as a whole: manifests in, objects or refusals out.
 
 mod annotations;
+mod config;
 mod containers;
 mod defaults;
 mod fields;
@@ -10,6 +11,7 @@ mod probes;
 mod refusals;
 mod traffic;
 mod updates;
+mod volumes;
 
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::core::{Container, ContainerPort};
+use crate::core::{Container, ContainerPort, EnvFromSource, EnvVar, EnvVarSource};
 use crate::field_error::FieldErrors;
 use crate::quantity;
 
@@ -92,7 +92,8 @@ fn container(it: &Container, serves: bool, path: &str, errors: &mut FieldErrors)
 
 fn env(it: &Container, serves: bool, path: &str, errors: &mut FieldErrors) {
     for (index, variable) in it.env.iter().enumerate() {
-        let path = format!("{path}.env[{index}].name");
+        let at_variable = format!("{path}.env[{index}]");
+        let path = format!("{at_variable}.name");
         // Only the container that serves is told a port.
         let reserved = variable.name != "PORT" || serves;
         if variable.name.is_empty() {
@@ -102,21 +103,69 @@ fn env(it: &Container, serves: bool, path: &str, errors: &mut FieldErrors) {
                 format!("{:?} is a reserved environment variable", variable.name),
                 path,
             );
+        } else if !is_env_name(&variable.name) {
+            errors.invalid_value(&variable.name, path);
+        }
+        if let Some(source) = &variable.value_from {
+            value_from(source, variable, &at_variable, errors);
         }
     }
-    for source in &it.env_from {
-        // Upstream does not say which of them.
-        let both = ["configMapRef", "secretRef"].map(|field| format!("{path}.envFrom.{field}"));
-        let given = (
-            source.get("configMapRef").is_some(),
-            source.get("secretRef").is_some(),
-        );
-        match given {
-            (true, true) => errors.add_all("expected exactly one, got both", both),
-            (false, false) => errors.add_all("expected exactly one, got neither", both),
-            _ => {}
+    for (index, source) in it.env_from.iter().enumerate() {
+        env_from(source, index, path, errors);
+    }
+}
+
+fn value_from(source: &EnvVarSource, variable: &EnvVar, path: &str, errors: &mut FieldErrors) {
+    if !variable.value.is_empty() {
+        let both = ["value", "valueFrom"].map(|field| format!("{path}.{field}"));
+        errors.add_all("expected exactly one, got both", both);
+    }
+    let path = format!("{path}.valueFrom");
+    let selectors = [
+        ("configMapKeyRef", &source.config_map_key_ref),
+        ("secretKeyRef", &source.secret_key_ref),
+    ];
+    if selectors.iter().all(|(_, selector)| selector.is_some()) {
+        let both = selectors.map(|(field, _)| format!("{path}.{field}"));
+        errors.add_all("expected exactly one, got both", both);
+    }
+    for (field, selector) in selectors {
+        let Some(selector) = selector else { continue };
+        for (part, text) in [("name", &selector.name), ("key", &selector.key)] {
+            if text.is_empty() {
+                errors.missing(format!("{path}.{field}.{part}"));
+            }
         }
     }
+}
+
+fn env_from(source: &EnvFromSource, index: usize, container: &str, errors: &mut FieldErrors) {
+    let path = format!("{container}.envFrom[{index}]");
+    let references = [
+        ("configMapRef", &source.config_map_ref),
+        ("secretRef", &source.secret_ref),
+    ];
+    // Upstream does not say which of them.
+    let both = references.map(|(field, _)| format!("{container}.envFrom.{field}"));
+    match references.map(|(_, reference)| reference.is_some()) {
+        [true, true] => errors.add_all("expected exactly one, got both", both),
+        [false, false] => errors.add_all("expected exactly one, got neither", both),
+        _ => {}
+    }
+    for (field, reference) in references {
+        if reference.as_ref().is_some_and(|it| it.name.is_empty()) {
+            errors.missing(format!("{path}.{field}.name"));
+        }
+    }
+    if !source.prefix.is_empty() && !is_env_name(&source.prefix) {
+        errors.invalid_value(&source.prefix, format!("{path}.prefix"));
+    }
+}
+
+/// Whether a text can be a variable's name (k8s.io/apimachinery `pkg/util/validation`, `IsRelaxedEnvVarName`).
+fn is_env_name(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| (b' '..=b'~').contains(&byte) && byte != b'=')
 }
 
 fn resources(it: &Container, path: &str, errors: &mut FieldErrors) {

@@ -1,6 +1,7 @@
-//! What is refused, in Knative's words (knative.dev/serving `pkg/apis/serving`).
+//! What is refused, in Knative's words (knative.dev/serving `pkg/apis/serving`), and of the core kinds in Kubernetes'.
 
 mod annotations;
+mod config;
 mod container;
 mod difference;
 mod name;
@@ -15,6 +16,7 @@ use crate::field_error::FieldErrors;
 use crate::meta::ObjectMeta;
 use crate::serving::{Configuration, Revision, RevisionTemplate, Route, Service, label};
 
+pub use config::{validate_config_map, validate_secret};
 use difference::difference;
 
 /// Checks a Service; `old` is what it replaces.

@@ -23,6 +23,8 @@ pub(super) enum Source {
     At(&'static str),
     /// A field of the condition Ready.
     Ready(&'static str),
+    /// How many fields the objects at these JSON pointers have together.
+    Count(&'static [&'static str]),
     /// How long the object has been there.
     Age,
     /// Made of several fields.
@@ -63,6 +65,15 @@ const fn ready(name: &'static str, field: &'static str) -> Column {
     }
 }
 
+const fn count(name: &'static str, at: &'static [&'static str]) -> Column {
+    Column {
+        name,
+        kind: "integer",
+        source: Source::Count(at),
+        priority: 0,
+    }
+}
+
 /// The columns of Knative's resource definitions, `config/core/300-resources/*.yaml`.
 const SERVICE: [Column; 5] = [
     text("URL", "/status/url"),
@@ -96,12 +107,17 @@ const ROUTE: [Column; 3] = [
     ready("Ready", "status"),
     ready("Reason", "reason"),
 ];
-const OTHER: [Column; 1] = [Column {
+const AGE: Column = Column {
     name: "Age",
     kind: "string",
     source: Source::Age,
     priority: 0,
-}];
+};
+
+/// The columns of Kubernetes' printers, `pkg/printers/internalversion/printers.go`.
+const CONFIG_MAP: [Column; 2] = [count("Data", &["/data", "/binaryData"]), AGE];
+const SECRET: [Column; 3] = [text("Type", "/type"), count("Data", &["/data"]), AGE];
+const OTHER: [Column; 1] = [AGE];
 
 /// The columns after the first, which is the name for all but those that begin otherwise.
 fn columns(resource: &Resource) -> (&'static Column, &'static [Column]) {
@@ -113,6 +129,8 @@ fn columns(resource: &Resource) -> (&'static Column, &'static [Column]) {
         ("serving.knative.dev", "Configuration") => &CONFIGURATION,
         ("serving.knative.dev", "Revision") => &REVISION,
         ("serving.knative.dev", "Route") => &ROUTE,
+        ("", "ConfigMap") => &CONFIG_MAP,
+        ("", "Secret") => &SECRET,
         _ => &OTHER,
     };
     (&NAME, columns)
@@ -195,6 +213,12 @@ impl Column {
                         .find(|condition| condition["type"] == "Ready")
                 })
                 .and_then(|ready| ready.get(field)),
+            Source::Count(pointers) => {
+                let fields = pointers
+                    .iter()
+                    .filter_map(|at| object.pointer(at)?.as_object());
+                return fields.map(serde_json::Map::len).sum::<usize>().into();
+            }
             Source::Age => return age(object, now).into(),
         };
         found.cloned().unwrap_or_default()
@@ -240,7 +264,7 @@ pub(super) fn since(then: &Value, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use api::resource::{REVISIONS, SERVICES};
+    use api::resource::{CONFIG_MAPS, REVISIONS, SECRETS, SERVICES};
 
     use super::*;
     use crate::store::Key;
@@ -284,6 +308,23 @@ mod tests {
             table["rows"][0],
             json!({"cells": ["a", "a", null, null, null, 2, null]})
         );
+    }
+
+    #[test]
+    fn keys_are_counted_and_no_value_is_shown() {
+        let map = object(
+            &CONFIG_MAPS,
+            &json!({"metadata": {"resourceVersion": "3"}, "data": {"a": "1", "b": "2"}, "binaryData": {"c": "Mw=="}}),
+        );
+        let table = of(&CONFIG_MAPS, &[map], 7, IncludeObject::None);
+        assert_eq!(table["rows"][0]["cells"], json!(["a", 3, "<unknown>"]));
+        let secret = object(
+            &SECRETS,
+            &json!({"metadata": {"resourceVersion": "3"}, "type": "Opaque"}),
+        );
+        let table = of(&SECRETS, &[secret], 7, IncludeObject::None);
+        let cells = json!(["a", "Opaque", 0, "<unknown>"]);
+        assert_eq!(table["rows"][0]["cells"], cells);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     /// An instance; while it lives it is a Pod as well.
     Instance,
     Snapshot,
+    ConfigMap,
+    Secret,
 }
 
 impl Kind {
@@ -39,6 +41,8 @@ impl Kind {
         (Self::Route, &["routes", "route", "rt"]),
         (Self::Instance, &["instances", "instance", "pods", "pod"]),
         (Self::Snapshot, &["snapshots", "snapshot", "snap"]),
+        (Self::ConfigMap, &["configmaps", "configmap", "cm"]),
+        (Self::Secret, &["secrets", "secret"]),
     ];
 
     /// The kind that `word` names.
@@ -49,7 +53,9 @@ impl Kind {
             .find(|(_, names)| names.contains(&word.as_str()));
         found.map(|(kind, _)| *kind).ok_or_else(|| {
             Failure::usage(format!("there is no kind {word:?}"))
-                .hint("one of services, revisions, configurations, routes, instances, snapshots")
+                .hint(
+                    "one of services, revisions, configurations, routes, instances, snapshots, configmaps, secrets",
+                )
         })
     }
 
@@ -61,6 +67,8 @@ impl Kind {
             Self::Route => "routes",
             Self::Instance => "instances",
             Self::Snapshot => "snapshots",
+            Self::ConfigMap => "configmaps",
+            Self::Secret => "secrets",
         }
     }
 
@@ -73,11 +81,14 @@ impl Kind {
             Self::Route => "Route",
             Self::Instance => "Instance",
             Self::Snapshot => "Snapshot",
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
         }
     }
 
     fn path(self, namespace: Option<&str>) -> String {
         let group = match self {
+            Self::ConfigMap | Self::Secret => "/api/v1",
             Self::Instance | Self::Snapshot => "/apis/vhive.dev/v1",
             _ => "/apis/serving.knative.dev/v1",
         };
@@ -222,7 +233,8 @@ impl Api {
         Ok(lines.boxed())
     }
 
-    /// Creates the object, or merges it into the one that is there. Fields that no type has are refused.
+    /// Creates the object, or merges it into the one that is there. Fields that no type has are refused. Of a `ConfigMap` or
+    /// Secret, keys that the object does not have are removed.
     pub(crate) async fn apply(
         &self,
         kind: Kind,
@@ -244,7 +256,8 @@ impl Api {
                     "{}/{name}?fieldValidation=Strict",
                     kind.path(Some(namespace))
                 );
-                let after = self.request(Method::PATCH, &path, Some(object)).await?;
+                let patch = without_lost_keys(object, &before);
+                let after = self.request(Method::PATCH, &path, Some(&patch)).await?;
                 let version = |object: &Value| object.pointer("/metadata/resourceVersion").cloned();
                 let unchanged = version(&before) == version(&after);
                 Ok((
@@ -394,4 +407,49 @@ fn missing(failure: Failure, kind: Kind, namespace: &str) -> Failure {
     }
     let listed = kind.plural();
     failure.hint(format!("`vhive get {listed} -n {namespace}` shows all"))
+}
+
+/// `object` as a patch of `before` that removes the keys of `data` and `binaryData` which only `before` has. The manifest says
+/// all that there is to be.
+fn without_lost_keys(object: &Value, before: &Value) -> Value {
+    let mut patch = object.clone();
+    for field in ["data", "binaryData"] {
+        let Some(keys) = before.get(field).and_then(Value::as_object) else {
+            continue;
+        };
+        if !matches!(
+            object.get(field),
+            None | Some(Value::Null | Value::Object(_))
+        ) {
+            // No fields can be told; the node refuses it.
+            continue;
+        }
+        for key in keys.keys() {
+            let kept = [field, "stringData"]
+                .iter()
+                .any(|field| object.get(field).is_some_and(|it| it.get(key).is_some()));
+            if !kept {
+                patch[field][key] = Value::Null;
+            }
+        }
+    }
+    patch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_a_manifest_has_lost_are_removed() {
+        let before =
+            json!({"data": {"a": "MQ==", "b": "Mg==", "c": "Mw=="}, "binaryData": {"d": ""}});
+        let object = json!({"data": {"a": "NA=="}, "stringData": {"b": "5"}});
+        assert_eq!(
+            without_lost_keys(&object, &before),
+            json!({"data": {"a": "NA==", "c": null}, "stringData": {"b": "5"}, "binaryData": {"d": null}})
+        );
+        let service = json!({"spec": {}});
+        assert_eq!(without_lost_keys(&service, &service), service);
+    }
 }

@@ -72,11 +72,14 @@ pub(crate) fn rows(
             "RESTORES",
             "AGE",
         ],
+        Kind::ConfigMap => &["NAME", "DATA", "AGE"],
+        Kind::Secret => &["NAME", "TYPE", "DATA", "AGE"],
     });
     match kind {
         _ if !wide => {}
         Kind::Instance => header.extend(["PID", "MESSAGE"]),
         Kind::Snapshot => header.extend(["HYPERVISOR", "ROOT"]),
+        Kind::ConfigMap | Kind::Secret => {}
         _ => header.push("MESSAGE"),
     }
     let rows = items.iter().map(|item| {
@@ -95,6 +98,7 @@ pub(crate) fn rows(
             Kind::Snapshot => {
                 row.extend([text(item, "/status/hypervisor"), text(item, "/status/root")]);
             }
+            Kind::ConfigMap | Kind::Secret => {}
             _ => row.push(condition(item, "Ready", "message")),
         }
         row
@@ -146,7 +150,24 @@ fn cells(kind: Kind, item: &Value) -> Vec<String> {
             },
             age(&text(item, "/metadata/creationTimestamp")),
         ],
+        Kind::ConfigMap => vec![
+            count(item, &["/data", "/binaryData"]),
+            age(&text(item, "/metadata/creationTimestamp")),
+        ],
+        Kind::Secret => vec![
+            text(item, "/type"),
+            count(item, &["/data"]),
+            age(&text(item, "/metadata/creationTimestamp")),
+        ],
     }
+}
+
+/// How many fields the objects at these JSON pointers have together.
+fn count(item: &Value, pointers: &[&str]) -> String {
+    let fields = pointers
+        .iter()
+        .filter_map(|at| item.pointer(at)?.as_object());
+    fields.map(serde_json::Map::len).sum::<usize>().to_string()
 }
 
 /// A size at a JSON pointer; `-` if there is none.

@@ -1,4 +1,9 @@
-//! The parts of core/v1 that a function's template is made of.
+//! The parts of core/v1 that a function's template is made of, and the objects that it takes values and files from.
+
+mod bytes;
+mod config;
+mod env;
+mod volume;
 
 use std::collections::BTreeMap;
 
@@ -6,6 +11,14 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Number, Value};
 
 use crate::meta::{StringMap, is_zero};
+
+pub use bytes::Bytes;
+pub use config::{ConfigMap, MAX_BYTES, Secret, SecretText};
+pub use env::{EnvFromSource, EnvSourceReference, EnvVar, EnvVarSource, KeySelector};
+pub use volume::{
+    ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, ProjectedVolumeSource, Projection,
+    SecretVolumeSource, Volume, VolumeMount, VolumeProjection,
+};
 
 /// One container.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -34,7 +47,7 @@ pub struct Container {
     pub env: Vec<EnvVar>,
     /// Environment from whole `ConfigMaps` and `Secrets`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub env_from: Vec<Value>,
+    pub env_from: Vec<EnvFromSource>,
     /// CPU and memory.
     #[serde(skip_serializing_if = "ResourceRequirements::is_empty")]
     pub resources: ResourceRequirements,
@@ -55,7 +68,7 @@ pub struct Container {
     pub security_context: Option<Value>,
     /// Mounts of the pod's volumes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub volume_mounts: Vec<Value>,
+    pub volume_mounts: Vec<VolumeMount>,
     /// Where the last words are read from.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub termination_message_path: String,
@@ -79,20 +92,6 @@ pub struct ContainerPort {
     pub protocol: String,
 }
 
-/// One environment variable.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct EnvVar {
-    /// Its name.
-    pub name: String,
-    /// Its value, if written out.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub value: String,
-    /// Where its value comes from, if not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub value_from: Option<Value>,
-}
-
 /// CPU and memory, as quantities.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -111,20 +110,29 @@ pub struct ResourceRequirements {
     pub requests: StringMap,
 }
 
-/// Quantities; people write `cpu: 2` without quotes, and Kubernetes takes it.
-fn amounts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StringMap, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Amount {
-        Text(String),
-        Number(Number),
+/// A quantity; people write `cpu: 2` without quotes, and Kubernetes takes it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Amount {
+    Text(String),
+    Number(Number),
+}
+
+impl Amount {
+    fn into_text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Number(number) => number.to_string(),
+        }
     }
+}
+
+fn amounts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StringMap, D::Error> {
     let amounts = BTreeMap::<String, Amount>::deserialize(deserializer)?;
-    let texts = amounts.into_iter().map(|(resource, amount)| match amount {
-        Amount::Text(text) => (resource, text),
-        Amount::Number(number) => (resource, number.to_string()),
-    });
-    Ok(texts.collect())
+    let texts = amounts.into_iter();
+    Ok(texts
+        .map(|(resource, amount)| (resource, amount.into_text()))
+        .collect())
 }
 
 impl ResourceRequirements {
