@@ -11,7 +11,8 @@ use crate::host::{self, Host};
 use crate::launcher::{self, Launcher};
 use crate::report::chain;
 use crate::supervise::{self, Supervisor};
-use crate::{memory, modules, network, root};
+use crate::volume::Volumes;
+use crate::{memory, modules, network, root, volume};
 
 /// How long the guest waits to be told what to run. A host that says nothing for so long has gone wrong.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -26,6 +27,8 @@ pub(crate) enum Error {
     Host(#[from] host::Error),
     #[error(transparent)]
     Root(#[from] root::Error),
+    #[error(transparent)]
+    Volumes(#[from] volume::Error),
     #[error(transparent)]
     Launcher(#[from] launcher::Error),
     #[error(transparent)]
@@ -70,17 +73,18 @@ fn function(host: &mut Host, mut steps: Steps) -> Result<(), Error> {
     let launcher = Launcher::spawn()?;
     root::complete()?;
     steps.end("root");
-    let Some(process) = wait_for_start(host)? else {
+    let Some(mut process) = wait_for_start(host)? else {
         return Ok(());
     };
     steps.end("start");
+    let volumes = Volumes::mount(std::mem::take(&mut process.volumes), &process.user)?;
     let running = launcher.launch(&process)?.map_err(Error::Start)?;
     steps.end("exec");
     host.send(&ToHost::Started(Started {
         pid: running.pid.as_raw() as u32,
         steps: steps.take(),
     }))?;
-    let supervisor = Supervisor::new(running)?;
+    let supervisor = Supervisor::new(running, volumes)?;
     // What can wait until the process runs.
     memory::kill_rather_than_thrash();
     Ok(supervisor.run(host)?)
@@ -94,7 +98,9 @@ fn wait_for_start(host: &mut Host) -> Result<Option<Process>, Error> {
             Some(ToGuest::Start(process)) => return Ok(Some(process)),
             Some(ToGuest::Shutdown(_)) => return Ok(None),
             // There is nothing yet to send a signal to, nor to save.
-            Some(ToGuest::Signal(_) | ToGuest::Quiesce | ToGuest::Resume(_)) => continue,
+            Some(
+                ToGuest::Signal(_) | ToGuest::Quiesce | ToGuest::Resume(_) | ToGuest::Update(_),
+            ) => continue,
             None => {}
         }
         let left = deadline.saturating_duration_since(Instant::now());
@@ -116,6 +122,8 @@ fn stage(error: &Error) -> &'static str {
         Error::Modules(_) => "modules",
         Error::Network(_) => "network",
         Error::Root(_) => "root",
+        Error::Volumes(volume::Error::User(_)) => "user",
+        Error::Volumes(_) => "volumes",
         Error::Launcher(_) | Error::Start(_) => "launch",
         Error::Supervise(_) => "supervise",
         Error::Host(_) | Error::Poll(_) | Error::NoStart => "host",

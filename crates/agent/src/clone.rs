@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::unistd::sethostname;
 
 use crate::report::chain;
+use crate::volume::{self, Volumes};
 use crate::{clock, etc, files};
 
 #[derive(Debug, thiserror::Error)]
@@ -19,17 +20,19 @@ enum Error {
     Hostname { name: String, source: Errno },
     #[error("{path:?}")]
     File { path: String, source: io::Error },
+    #[error(transparent)]
+    Volume(#[from] volume::Error),
 }
 
 /// Becomes somebody else than the other copies.
-pub(crate) fn become_oneself(resume: &Resume) -> Result<(), Failed> {
-    change(resume).map_err(|error| Failed {
+pub(crate) fn become_oneself(resume: &Resume, volumes: &mut Volumes) -> Result<(), Failed> {
+    change(resume, volumes).map_err(|error| Failed {
         stage: "resume".to_owned(),
         message: chain(&error),
     })
 }
 
-fn change(resume: &Resume) -> Result<(), Error> {
+fn change(resume: &Resume, volumes: &mut Volumes) -> Result<(), Error> {
     // First of all: everything after may use them.
     if !resume.entropy.is_empty() {
         sys::entropy::reseed(&resume.entropy).map_err(Error::Entropy)?;
@@ -51,5 +54,5 @@ fn change(resume: &Resume) -> Result<(), Error> {
             source,
         })?;
     }
-    Ok(())
+    Ok(volumes.update(&resume.volumes)?)
 }

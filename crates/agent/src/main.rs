@@ -28,6 +28,7 @@ mod power;
 mod report;
 mod root;
 mod supervise;
+mod volume;
 
 use std::process::ExitCode;
 

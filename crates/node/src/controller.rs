@@ -22,6 +22,7 @@ use tracing::{debug, error, warn};
 use crate::happenings;
 use crate::revision::{Hands, Runner};
 use crate::shown::{Services, Template};
+use crate::sources::ObjectName;
 use crate::workload::Workload;
 
 /// Pause after the store refused a write for a reason other than that somebody else was faster.
@@ -139,9 +140,14 @@ impl Controller {
         let known = std::mem::take(&mut self.revisions);
         for resource in api::kinds() {
             for object in self.store.list(&resource.qualified(), None).objects {
-                self.mark(&object);
+                if ObjectName::of(object.key()).is_none() {
+                    self.mark(&object);
+                }
             }
         }
+        // Objects that functions take something from may have changed unseen.
+        self.runners()
+            .for_each(|(_, runner)| runner.tell_changed(None));
         // What was deleted unseen.
         self.dirty.extend(known.into_keys());
         self.dirty.extend(self.hosts.keys().cloned());
@@ -162,6 +168,10 @@ impl Controller {
 
     fn note(&mut self, events: &[Event]) {
         for event in events {
+            if let Some(object) = ObjectName::of(event.object.key()) {
+                self.tell_changed(event.object.key().namespace(), &object);
+                continue;
+            }
             self.mark(&event.object);
             if event.kind == EventKind::Deleted
                 && event.object.key().resource() == REVISIONS.qualified()
@@ -169,6 +179,21 @@ impl Controller {
                 self.forget(&event.object);
             }
         }
+    }
+
+    fn runners(&self) -> impl Iterator<Item = (&RevisionKey, &Runner)> {
+        self.running.iter().filter_map(|(key, it)| match &it.run {
+            Run::Runner(runner) => Some((key, runner)),
+            Run::Unrunnable(_) => None,
+        })
+    }
+
+    /// Tells the revisions that take something from an object that it has changed.
+    fn tell_changed(&self, namespace: &str, object: &ObjectName) {
+        let near = self
+            .runners()
+            .filter(|(key, _)| &*key.namespace == namespace);
+        near.for_each(|(_, runner)| runner.tell_changed(Some(object)));
     }
 
     /// Marks the family of an object as to be looked at.

@@ -20,6 +20,7 @@ mod names;
 mod revision;
 mod shown;
 mod snapshots;
+mod sources;
 mod workload;
 
 use std::collections::HashSet;
@@ -50,6 +51,7 @@ use crate::instances::Instances;
 use crate::logs::Logs;
 use crate::revision::{Command, Hands};
 use crate::shown::{Recorder, Shown};
+use crate::sources::Sources;
 
 /// Longest time from the start of an instance to its function's program; emulation on a busy machine is slow.
 const BOOT_DEADLINE: Duration = Duration::from_secs(120);
@@ -246,6 +248,7 @@ impl Node {
         let hands = Hands {
             sandbox: sandbox.clone(),
             images,
+            sources: Sources::new(store.clone()),
             gateway: gateway.clone(),
             instances: instances.clone(),
             logs,

@@ -1,10 +1,11 @@
 //! What a Revision asks to be run, taken out of its Kubernetes shape: the door behind which nothing knows Knative.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use api::core::Container;
+use api::core::{Container, EnvVar};
 use api::meta::StringMap;
 use api::quantity;
 use api::serving::{Revision, condition, label};
@@ -16,6 +17,7 @@ use sandbox::{Memory, Probe, Process, SnapshotUse, Spec};
 use serde_json::Value;
 
 use crate::images::Wanted;
+use crate::sources::{self, Given, ObjectName, Sources, Wishes, expand};
 
 /// The annotation that says how a restored guest's memory arrives.
 const MEMORY: &str = "vhive.dev/memory";
@@ -35,7 +37,11 @@ pub(crate) struct Workload {
     pub(crate) image: Wanted,
     command: Vec<String>,
     args: Vec<String>,
-    env: Vec<(String, String)>,
+    /// Values and files from elsewhere, among those that are written out.
+    wishes: Wishes,
+    /// Name of the Service; empty for a revision of a bare Configuration.
+    service: String,
+    configuration: String,
     workdir: String,
     user: Option<String>,
     port: u16,
@@ -68,11 +74,9 @@ pub(crate) enum Error {
         source: image::reference::Error,
     },
     #[error(
-        "env {0} takes its value from elsewhere, which is not supported yet: write the value itself"
+        "env {0} has a valueFrom that names no source: write configMapKeyRef or secretKeyRef there"
     )]
     ValueFrom(String),
-    #[error("{0} are not supported yet: put files into the image, and values into env")]
-    Unsupported(&'static str),
     #[error("{field} {value:?} is not a quantity such as 500m or 128Mi")]
     Quantity { field: &'static str, value: String },
     #[error("GUEST_PORT {0:?} is not a port number")]
@@ -93,11 +97,12 @@ impl Workload {
             [container] => container,
             several => return Err(Error::Sidecars(several.len())),
         };
-        if !container.volume_mounts.is_empty() || !revision.spec.volumes.is_empty() {
-            return Err(Error::Unsupported("volumes"));
-        }
-        if !container.env_from.is_empty() {
-            return Err(Error::Unsupported("envFrom sources"));
+        let sourceless = |variable: &&EnvVar| {
+            let source = variable.value_from.as_ref();
+            source.is_some_and(|it| it.config_map_key_ref.is_none() && it.secret_key_ref.is_none())
+        };
+        if let Some(variable) = container.env.iter().find(sourceless) {
+            return Err(Error::ValueFrom(variable.name.clone()));
         }
         let guest = |name: &str| {
             container
@@ -118,7 +123,10 @@ impl Workload {
             .label(label::SERVICE)
             .unwrap_or_default()
             .to_owned();
-        let configuration = metadata.label(label::CONFIGURATION).unwrap_or_default();
+        let configuration = metadata
+            .label(label::CONFIGURATION)
+            .unwrap_or_default()
+            .to_owned();
         Ok(Self {
             key: RevisionKey::new(metadata.namespace.as_str(), metadata.name.as_str()),
             memory: memory(&metadata.annotations)?,
@@ -127,7 +135,9 @@ impl Workload {
                 digest: resolved(revision),
                 holder: metadata.uid.clone(),
             },
-            env: env(container, port, &service, configuration, &metadata.name)?,
+            wishes: Wishes::of(container, &revision.spec.volumes),
+            configuration,
+            service,
             command: container.command.clone(),
             args: container.args.clone(),
             workdir: container.working_dir.clone(),
@@ -175,24 +185,55 @@ impl Workload {
         crate::snapshots::key(&self.key, &self.image.holder)
     }
 
+    /// The objects that it takes values and files from.
+    pub(crate) fn references(&self) -> BTreeSet<ObjectName> {
+        self.wishes.references()
+    }
+
+    /// What its process is given of what there is now.
+    pub(crate) fn given(&self, sources: &Sources) -> Result<Given, sources::Error> {
+        let namespace = &*self.key.namespace;
+        let lookup = |object: &ObjectName| sources.find(namespace, object);
+        // Knative's runtime contract, "Process".
+        let own = [
+            ("PORT", self.port.to_string().into()),
+            ("K_SERVICE", self.service.as_str().into()),
+            ("K_CONFIGURATION", self.configuration.as_str().into()),
+            ("K_REVISION", (&*self.key.name).into()),
+        ];
+        self.wishes.fulfil(namespace, &lookup, &own)
+    }
+
     /// What the sandbox is to start. `memory` is how memory arrives where the revision does not say; without, no snapshot is
     /// used or taken.
     pub(crate) fn spec(
         &self,
         id: String,
         (image, root): (&Image, &RootImage),
+        given: &Given,
         log: PathBuf,
         memory: Option<Memory>,
     ) -> Spec {
         let config = &image.config;
+        // References are to the container's own variables: the image's are not known to Kubernetes.
+        let expanded = |texts: &[String]| {
+            let value = |name: &str| {
+                let known = given.env.iter().find(|(known, _)| known == name);
+                known.map(|(_, value)| value.as_str())
+            };
+            let texts = texts.iter();
+            texts
+                .map(|text| expand(text, value))
+                .collect::<Vec<String>>()
+        };
         let mut argv = if self.command.is_empty() {
             config.entrypoint.clone()
         } else {
-            self.command.clone()
+            expanded(&self.command)
         };
         // As Kubernetes has it: a command of one's own takes the image's arguments away too.
         if !self.args.is_empty() {
-            argv.extend(self.args.iter().cloned());
+            argv.extend(expanded(&self.args));
         } else if self.command.is_empty() {
             argv.extend(config.cmd.iter().cloned());
         }
@@ -205,7 +246,7 @@ impl Workload {
         };
         let process = Process {
             argv,
-            env: merged(&config.env, &self.env),
+            env: merged(&config.env, &given.env),
             cwd: first(&self.workdir, &config.workdir),
             user: self.user.clone().unwrap_or_else(|| config.user.clone()),
             hostname: id.clone(),
@@ -213,6 +254,7 @@ impl Workload {
             files: Vec::new(),
             dns: Vec::new(),
             rlimit_nofile: OPEN_FILES,
+            volumes: given.volumes.clone(),
         };
         Spec {
             id,
@@ -259,32 +301,6 @@ fn port(container: &Container, guest: Option<String>) -> Result<u16, Error> {
         .first()
         .and_then(|port| u16::try_from(port.container_port).ok());
     Ok(port.filter(|port| *port != 0).unwrap_or(DEFAULT_PORT))
-}
-
-fn env(
-    container: &Container,
-    port: u16,
-    service: &str,
-    configuration: &str,
-    revision: &str,
-) -> Result<Vec<(String, String)>, Error> {
-    let mut env = Vec::new();
-    for variable in &container.env {
-        if variable.value_from.is_some() {
-            return Err(Error::ValueFrom(variable.name.clone()));
-        }
-        env.push((variable.name.clone(), variable.value.clone()));
-    }
-    // Knative's runtime contract, "Process".
-    for (name, value) in [
-        ("PORT", port.to_string()),
-        ("K_SERVICE", service.to_owned()),
-        ("K_CONFIGURATION", configuration.to_owned()),
-        ("K_REVISION", revision.to_owned()),
-    ] {
-        env.push((name.to_owned(), value));
-    }
-    Ok(env)
 }
 
 /// The image's environment with the revision's over it, and a PATH if neither has one.
@@ -436,22 +452,6 @@ mod tests {
     }
 
     #[test]
-    fn the_runtime_contracts_variables_are_set() {
-        let workload = workload(&json!({"image": "a"})).unwrap();
-        for (name, value) in [
-            ("PORT", "8080"),
-            ("K_SERVICE", "f"),
-            ("K_CONFIGURATION", "f"),
-            ("K_REVISION", "f-00001"),
-        ] {
-            assert!(
-                workload.env.contains(&(name.to_owned(), value.to_owned())),
-                "{name}"
-            );
-        }
-    }
-
-    #[test]
     fn resources_become_whole_cpus_and_mebibytes() {
         let workload = workload(
             &json!({"image": "a", "resources": {"limits": {"cpu": "1500m", "memory": "512Mi"}}}),
@@ -462,13 +462,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_run_is_refused_with_what_to_do() {
-        let error = workload(
-            &json!({"image": "a", "env": [{"name": "X", "valueFrom": {"secretKeyRef": {}}}]}),
-        )
-        .unwrap_err();
+        let error =
+            workload(&json!({"image": "a", "env": [{"name": "X", "valueFrom": {}}]})).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "env X takes its value from elsewhere, which is not supported yet: write the value itself"
+            "env X has a valueFrom that names no source: write configMapKeyRef or secretKeyRef there"
         );
         let error =
             workload(&json!({"image": "a", "readinessProbe": {"exec": {"command": ["true"]}}}))

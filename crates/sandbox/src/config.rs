@@ -1,12 +1,13 @@
 //! What a sandbox is set up with, and what one instance of it is.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use vmm::Accel;
-use vmm::agent::protocol::Process;
+use vmm::agent::protocol::{Contents, Process};
 
 use crate::users::Users;
 
@@ -142,6 +143,59 @@ impl Spec {
             vcpus: self.vcpus,
             memory_mib: self.memory_mib,
         }
+    }
+
+    /// What the volumes hold that are written from outside.
+    pub(crate) fn contents(&self) -> Vec<Contents> {
+        let volumes = self.process.volumes.iter();
+        volumes
+            .filter_map(|volume| {
+                Some(Contents {
+                    name: volume.name.clone(),
+                    files: volume.files.clone()?,
+                })
+            })
+            .collect()
+    }
+
+    /// Notes what volumes are to hold from now on.
+    pub(crate) fn hold(&mut self, volumes: Vec<Contents>) {
+        for Contents { name, files } in volumes {
+            let volumes = self.process.volumes.iter_mut();
+            let written = volumes.filter(|it| it.name == name && it.files.is_some());
+            for volume in written {
+                volume.files = Some(files.clone());
+            }
+        }
+    }
+
+    /// SHA-256, in hexadecimal, of what a process begins with and cannot be given later. Instances in which it differs are not
+    /// copies of each other. It does not cover name, time, files and what volumes hold, which every clone is given anew.
+    pub(crate) fn process_digest(&self) -> String {
+        let Process {
+            argv,
+            env,
+            cwd,
+            user,
+            hostname: _,
+            time_unix_us: _,
+            files: _,
+            dns,
+            rlimit_nofile,
+            volumes,
+        } = &self.process;
+        let volumes: Vec<_> = volumes
+            .iter()
+            .map(|it| (&it.name, it.size_limit, it.files.is_some(), &it.mounts))
+            .collect();
+        // Of texts and numbers, so it cannot fail.
+        let text = serde_json::json!([argv, env, cwd, user, dns, rlimit_nofile, volumes]);
+        let digest = Sha256::digest(text.to_string());
+        digest.iter().fold(String::new(), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 //! See [`crate::launcher`] for why it exists and what is said over standard input.
 
 mod program;
-mod user;
+pub(crate) mod user;
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -119,11 +119,7 @@ fn prepare(socket: &mut UnixStream) -> Result<(PathBuf, Command), Error> {
             source,
         })?;
     }
-    let user = user::resolve(
-        &process.user,
-        Path::new("/etc/passwd"),
-        Path::new("/etc/group"),
-    )?;
+    let user = user::of_image(&process.user)?;
     workdir(&process.cwd)?;
     streams(&user)?;
     if process.rlimit_nofile != 0 {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Gid, Uid};
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(crate) enum Error {
     #[error("there is no user {name:?} in the image's /etc/passwd")]
     NoUser { name: String },
     #[error("there is no group {name:?} in the image's /etc/group")]
@@ -20,17 +20,22 @@ pub(super) enum Error {
 
 /// A resolved user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct User {
-    pub(super) uid: Uid,
-    pub(super) gid: Gid,
+pub(crate) struct User {
+    pub(crate) uid: Uid,
+    pub(crate) gid: Gid,
     /// Supplementary groups.
-    pub(super) groups: Vec<Gid>,
+    pub(crate) groups: Vec<Gid>,
     /// Home directory, `/` if unknown.
-    pub(super) home: String,
+    pub(crate) home: String,
+}
+
+/// Resolves `spec` by the image's files.
+pub(crate) fn of_image(spec: &str) -> Result<User, Error> {
+    resolve(spec, Path::new("/etc/passwd"), Path::new("/etc/group"))
 }
 
 /// Resolves `spec` by the files, of which either may be missing.
-pub(super) fn resolve(spec: &str, passwd: &Path, group: &Path) -> Result<User, Error> {
+fn resolve(spec: &str, passwd: &Path, group: &Path) -> Result<User, Error> {
     // The common case costs one file.
     if matches!(spec, "" | "0" | "0:0") {
         return lookup(spec, &read(passwd)?, "");

@@ -1,5 +1,7 @@
 //! The control messages, sent as JSON.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// A message from the host to the guest.
@@ -16,6 +18,8 @@ pub enum ToGuest {
     Quiesce,
     /// Become one of many: the answer to a [`Hello`] that is `resumed`.
     Resume(Resume),
+    /// Give volumes new contents, while the process runs. Not answered.
+    Update(Update),
 }
 
 /// A message from the guest to the host.
@@ -118,10 +122,19 @@ pub struct Resume {
     pub hostname: String,
     /// Files to write.
     pub files: Vec<GuestFile>,
+    /// What the host's volumes hold now. Those that are not named stay as they were saved.
+    pub volumes: Vec<Contents>,
 }
 
-/// The process to run.
+/// New contents of volumes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Update {
+    /// What they hold now.
+    pub volumes: Vec<Contents>,
+}
+
+/// The process to run. Printing it shows no value of a variable, which may be a secret.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// Program and arguments. A program without a slash is looked up in `PATH`.
     pub argv: Vec<String>,
@@ -141,18 +154,84 @@ pub struct Process {
     pub dns: Vec<String>,
     /// Limit of open files, soft and hard. 0 leaves the kernel's.
     pub rlimit_nofile: u64,
+    /// Folders to mount before the process starts.
+    pub volumes: Vec<Volume>,
 }
 
-/// A file that the guest writes before the process starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.env.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Process")
+            .field("argv", &self.argv)
+            .field("env", &names)
+            .field("cwd", &self.cwd)
+            .field("user", &self.user)
+            .field("hostname", &self.hostname)
+            .field("time_unix_us", &self.time_unix_us)
+            .field("files", &self.files)
+            .field("dns", &self.dns)
+            .field("rlimit_nofile", &self.rlimit_nofile)
+            .field("volumes", &self.volumes)
+            .finish()
+    }
+}
+
+/// A folder in the guest's memory that the process sees somewhere in its root.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Unique among those of the process.
+    pub name: String,
+    /// Most bytes that it may hold. 0 for as many as the guest's memory allows.
+    pub size_limit: u64,
+    /// What the host writes into it, and nobody else. `None` for a folder of the process's own, which starts empty and
+    /// which every user may write to.
+    pub files: Option<Vec<GuestFile>>,
+    /// Where it is seen.
+    pub mounts: Vec<Mount>,
+}
+
+/// Where a process sees a [`Volume`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Absolute path. It is made, with the folders on the way, if it is missing.
+    pub path: String,
+    /// What of the volume is seen, relative to it: a file or a folder. Empty is all of it. Of the process's own volumes, a
+    /// folder is made if it is missing.
+    pub sub_path: String,
+    /// Whether the process may not write to it.
+    pub read_only: bool,
+}
+
+/// What a [`Volume`] of the host's is to hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    /// Its name.
+    pub name: String,
+    /// All its files.
+    pub files: Vec<GuestFile>,
+}
+
+/// A file that the guest writes. Printing it does not show its contents, which may be secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestFile {
-    /// Absolute path. Folders on the way are made.
+    /// Absolute path; of a volume's file, relative to the volume, without `..`. Folders on the way are made.
     pub path: String,
     /// Permission bits.
     pub mode: u32,
     /// Contents.
     #[serde(with = "base64_bytes")]
     pub contents: Vec<u8>,
+}
+
+impl fmt::Debug for GuestFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            path,
+            mode,
+            contents,
+        } = self;
+        write!(f, "{path:?} ({mode:o}, {} bytes)", contents.len())
+    }
 }
 
 mod base64_bytes {

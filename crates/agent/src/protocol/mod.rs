@@ -5,7 +5,8 @@
 //!        ◀────────────── Start ──
 //!        ── Started or Failed ──▶
 //!        ── stdout, stderr ─────▶           while the function runs
-//!        ◀──── Signal, Shutdown ─
+//!        ◀── Signal, Update, … ──
+//!        ◀──────────── Shutdown ─
 //!        ── Exited ─────────────▶           the last message; the guest then powers off
 //! ```
 //!
@@ -29,14 +30,17 @@ mod message;
 
 pub use frame::{Decoder, Error, Frame, MAX_FRAME, MAX_MESSAGE, Stream, decode, encode, output};
 pub use message::{
-    Exited, Failed, GuestFile, Hello, Process, Resume, Shutdown, Signal, Started, Step, ToGuest,
-    ToHost,
+    Contents, Exited, Failed, GuestFile, Hello, Mount, Process, Resume, Shutdown, Signal, Started,
+    Step, ToGuest, ToHost, Update, Volume,
 };
 
 use std::net::Ipv4Addr;
 
 /// Version of the protocol. Host and guest must agree: both come out of one build.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
+
+/// Most bytes that all files of a process's volumes may have together: they pass in one message, in base64.
+pub const MAX_VOLUME_BYTES: usize = 4 * 1024 * 1024;
 
 /// Address of the host on the tap. The same in every instance: each has its own network namespace.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 1);

@@ -23,6 +23,8 @@ use crate::clone;
 use crate::hello::hello;
 use crate::host::{self, Host};
 use crate::launcher::Running;
+use crate::report::chain;
+use crate::volume::Volumes;
 use life::{Action, Life};
 
 /// How long the host may take to read the last of the output, and then to close the connection.
@@ -54,13 +56,14 @@ fn system(what: &'static str) -> impl Fn(Errno) -> Error {
 /// Watches over one process, and over every other that is left to PID 1.
 pub(crate) struct Supervisor {
     process: Running,
+    volumes: Volumes,
     life: Life,
     children: SignalFd,
     chunk: Box<[u8]>,
 }
 
 impl Supervisor {
-    pub(crate) fn new(process: Running) -> Result<Supervisor, Error> {
+    pub(crate) fn new(process: Running, volumes: Volumes) -> Result<Supervisor, Error> {
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGCHLD);
         mask.thread_block().map_err(system("block SIGCHLD"))?;
@@ -73,6 +76,7 @@ impl Supervisor {
         let chunk = vec![0; CHUNK].into_boxed_slice();
         Ok(Supervisor {
             process,
+            volumes,
             life: Life::Running,
             children,
             chunk,
@@ -138,6 +142,13 @@ impl Supervisor {
             ToGuest::Shutdown(shutdown) => self
                 .life
                 .shutdown(Duration::from_millis(shutdown.grace_ms), Instant::now()),
+            ToGuest::Update(update) => {
+                // The process goes on with what it has, as one does whose host cannot write.
+                if let Err(error) = self.volumes.update(&update.volumes) {
+                    eprintln!("agent: a volume keeps its contents: {}", chain(&error));
+                }
+                None
+            }
             ToGuest::Start(_) | ToGuest::Quiesce | ToGuest::Resume(_) => {
                 eprintln!("agent: the host said something out of turn, which is ignored");
                 None
@@ -169,7 +180,7 @@ impl Supervisor {
                 Err(error) => return Err(error),
             }
         };
-        clone::become_oneself(&resume).map_err(Error::Resume)?;
+        clone::become_oneself(&resume, &mut self.volumes).map_err(Error::Resume)?;
         host.send(&ToHost::Resumed)?;
         Ok(())
     }

@@ -1,7 +1,7 @@
 use agent::protocol::{
-    Decoder, Error, Exited, Failed, Frame, GuestFile, Hello, MAX_FRAME, MAX_MESSAGE, Process,
-    Resume, Shutdown, Signal, Started, Step, Stream, ToGuest, ToHost, VERSION, decode, encode,
-    output,
+    Contents, Decoder, Error, Exited, Failed, Frame, GuestFile, Hello, MAX_FRAME, MAX_MESSAGE,
+    MAX_VOLUME_BYTES, Mount, Process, Resume, Shutdown, Signal, Started, Step, Stream, ToGuest,
+    ToHost, Update, VERSION, Volume, decode, encode, output,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -17,18 +17,43 @@ fn file() -> impl Strategy<Value = GuestFile> {
     })
 }
 
+fn contents() -> impl Strategy<Value = Contents> {
+    (any::<String>(), vec(file(), 0..3)).prop_map(|(name, files)| Contents { name, files })
+}
+
+fn volume() -> impl Strategy<Value = Volume> {
+    let mount = any::<([String; 2], bool)>().prop_map(|([path, sub_path], read_only)| Mount {
+        path,
+        sub_path,
+        read_only,
+    });
+    (
+        any::<(String, u64)>(),
+        option::of(vec(file(), 0..3)),
+        vec(mount, 0..3),
+    )
+        .prop_map(|((name, size_limit), files, mounts)| Volume {
+            name,
+            size_limit,
+            files,
+            mounts,
+        })
+}
+
 fn resume() -> impl Strategy<Value = Resume> {
     (
         any::<u64>(),
         vec(any::<u8>(), 0..100),
         any::<String>(),
         vec(file(), 0..3),
+        vec(contents(), 0..3),
     )
-        .prop_map(|(time_unix_us, entropy, hostname, files)| Resume {
+        .prop_map(|(time_unix_us, entropy, hostname, files, volumes)| Resume {
             time_unix_us,
             entropy,
             hostname,
             files,
+            volumes,
         })
 }
 
@@ -40,9 +65,18 @@ fn process() -> impl Strategy<Value = Process> {
         any::<[u64; 2]>(),
         vec(file(), 0..3),
         vec(any::<String>(), 0..3),
+        vec(volume(), 0..3),
     )
         .prop_map(
-            |(argv, env, [cwd, user, hostname], [time_unix_us, rlimit_nofile], files, dns)| {
+            |(
+                argv,
+                env,
+                [cwd, user, hostname],
+                [time_unix_us, rlimit_nofile],
+                files,
+                dns,
+                volumes,
+            )| {
                 Process {
                     argv,
                     env,
@@ -53,6 +87,7 @@ fn process() -> impl Strategy<Value = Process> {
                     files,
                     dns,
                     rlimit_nofile,
+                    volumes,
                 }
             },
         )
@@ -65,6 +100,7 @@ fn to_guest() -> impl Strategy<Value = ToGuest> {
         any::<u64>().prop_map(|grace_ms| ToGuest::Shutdown(Shutdown { grace_ms })),
         Just(ToGuest::Quiesce),
         resume().prop_map(ToGuest::Resume),
+        vec(contents(), 0..3).prop_map(|volumes| ToGuest::Update(Update { volumes })),
     ]
 }
 
@@ -188,6 +224,56 @@ fn a_message_longer_than_a_frame_is_sent_in_parts() {
 }
 
 #[test]
+fn volumes_as_large_as_they_may_be_fit_into_one_message() {
+    let file = |number: usize| GuestFile {
+        path: number.to_string(),
+        mode: 0o644,
+        contents: vec![7; MAX_VOLUME_BYTES / 4],
+    };
+    let update = ToGuest::Update(Update {
+        volumes: vec![Contents {
+            name: "all".into(),
+            files: (0..4).map(file).collect(),
+        }],
+    });
+    let mut wire = Vec::new();
+    encode(&update, &mut wire).unwrap();
+    let frames = frames(&wire, 1 << 20).unwrap();
+    let [Frame::Control(json)] = frames.as_slice() else {
+        panic!("{} frames", frames.len())
+    };
+    assert_eq!(decode::<ToGuest>(json).unwrap(), update);
+}
+
+#[test]
+fn printing_a_process_shows_no_secret() {
+    let file = GuestFile {
+        path: "token".into(),
+        mode: 0o400,
+        contents: b"hunter2".to_vec(),
+    };
+    let process = Process {
+        env: vec![("PASSWORD".into(), "hunter2".into())],
+        files: vec![file.clone()],
+        volumes: vec![Volume {
+            files: Some(vec![file]),
+            ..Volume::default()
+        }],
+        ..Process::default()
+    };
+    let printed = format!("{:?}", ToGuest::Start(process));
+    assert!(
+        printed.contains("PASSWORD") && printed.contains("token"),
+        "{printed}"
+    );
+    let secret = format!("{:?}", b"hunter2");
+    assert!(
+        !printed.contains("hunter2") && !printed.contains(&secret),
+        "{printed}"
+    );
+}
+
+#[test]
 fn output_longer_than_a_frame_is_cut() {
     let written = vec![b'x'; 2 * MAX_FRAME];
     let mut wire = Vec::new();
@@ -261,7 +347,7 @@ fn messages_are_tagged_by_type() {
     });
     let json = serde_json::to_string(&hello).unwrap();
     assert!(
-        json.starts_with(r#"{"type":"hello","version":2,"#),
+        json.starts_with(r#"{"type":"hello","version":3,"#),
         "{json}"
     );
 }

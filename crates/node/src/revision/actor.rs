@@ -28,6 +28,7 @@ use crate::instances::Instance;
 use crate::logs;
 use crate::names;
 use crate::shown::Template;
+use crate::sources::{self, Given};
 use crate::workload::Workload;
 
 /// How often a revision with instances is looked at; one without is looked at only when something happens.
@@ -66,13 +67,17 @@ pub(super) struct Actor {
     image_asked: Timestamp,
     image_failure: Option<InstanceFailure>,
     image_backoff: Backoff,
+    /// What instances are given of what there is in the store, or why they cannot be.
+    given: Result<Arc<Given>, sources::Error>,
+    /// An instance should have been started, and could not be given what it asks for.
+    wanting: bool,
     /// The last failure of an instance.
     failure: Option<InstanceFailure>,
     /// Whether it speaks for the revision: no later success has made it good, and it was not followed by a new try at once.
     failing: bool,
     backoff: Backoff,
     /// Why the gateway refuses requests, and until when, as it was told.
-    refusal: Option<(InstanceFailure, Timestamp)>,
+    refusal: Option<(InstanceFailure, Option<Timestamp>)>,
     saving: Saving,
     /// Requests that were answered well, as last counted.
     answered: u64,
@@ -112,6 +117,8 @@ impl Actor {
             busy: 0,
             saved_sender,
             saved,
+            given: workload.given(&hands.sources).map(Arc::new),
+            wanting: false,
             workload,
             hands,
             fleet: Fleet::default(),
@@ -171,6 +178,7 @@ impl Actor {
                 Event::Command(Some(Command::Deleted)) => break End::Deleted,
                 Event::Command(Some(Command::Demand)) => self.demand = true,
                 Event::Command(Some(Command::Routed(routed))) => self.routed = routed,
+                Event::Command(Some(Command::Sources)) => self.sources_changed(),
                 Event::Instance(id, state) => self.instance_changed(&id, &state, now),
                 Event::Command(Some(Command::End { instance, grace })) => {
                     self.end(&instance, grace);
@@ -308,17 +316,53 @@ impl Actor {
         }
     }
 
-    /// Why requests are to be refused, and until when: nothing answers, nothing is on its way, and the next try has to wait.
-    fn refusal(&self, now: Timestamp) -> Option<(InstanceFailure, Timestamp)> {
+    /// Reads anew what instances are given. Those that run get new files; those to come, all of it.
+    fn sources_changed(&mut self) {
+        let given = self.workload.given(&self.hands.sources).map(Arc::new);
+        if let (Ok(before), Ok(now)) = (&self.given, &given)
+            && before == now
+        {
+            return;
+        }
+        match &given {
+            Ok(given) => {
+                self.wanting = false;
+                self.fleet.update(&given.contents());
+            }
+            // Those that run keep what they have, as a Pod does.
+            Err(error) => {
+                warn!(revision = %self.workload.key, %error, "no instance can be started");
+            }
+        }
+        self.given = given;
+        self.expect_restores();
+    }
+
+    /// What is missing, if an instance waits for it. The word is the kubelet's.
+    fn want(&self) -> Option<InstanceFailure> {
+        let error = self.given.as_ref().err().filter(|_| self.wanting)?;
+        Some(InstanceFailure {
+            reason: "CreateContainerConfigError".to_owned(),
+            message: error.to_string(),
+            exit_code: None,
+        })
+    }
+
+    /// Why requests are to be refused, and until when, if time is what helps: nothing answers, nothing is on its way, and the next
+    /// try has to wait.
+    fn refusal(&self, now: Timestamp) -> Option<(InstanceFailure, Option<Timestamp>)> {
         let census = self.fleet.census();
         if census.ready + census.starting > 0 || self.image_task.is_some() {
             return None;
+        }
+        if let Some(want) = self.want() {
+            return Some((want, None));
         }
         let failure = match self.image {
             Some(_) => &self.failure,
             None => &self.image_failure,
         };
-        Some((failure.clone()?, self.pending(now)?))
+        Some((failure.clone()?, Some(self.pending(now)?)))
     }
 
     fn tell_gateway(&mut self, now: Timestamp) {
@@ -329,7 +373,7 @@ impl Actor {
         let told = refusal.clone().map(|(failure, until)| Refusal {
             reason: failure.reason,
             message: failure.message,
-            next_try: Instant::now().checked_add(left(now, until)),
+            next_try: until.and_then(|until| Instant::now().checked_add(left(now, until))),
         });
         // Who waited is refused now, and demands nothing any more.
         self.demand &= told.is_none();
@@ -353,7 +397,7 @@ impl Actor {
                     .and_then(|at| Timestamp::try_from(at).ok()),
                 wanted_since: self.wanted_since,
                 ever_ready: self.ever_ready,
-                failed: self.failing || self.image_failure.is_some(),
+                failed: self.failing || self.wanting || self.image_failure.is_some(),
                 late: self.late(now),
                 routed: self.routed,
                 bounds: self.workload.bounds.clone(),
@@ -477,9 +521,11 @@ impl Actor {
 
     /// Has hypervisors made ready, if there is a snapshot of this revision already: of an earlier node.
     fn expect_restores(&self) {
-        if let Some((image, root)) = &self.image {
+        if let (Some((image, root)), Ok(given)) = (&self.image, &self.given) {
             let (id, log) = (String::new(), PathBuf::new());
-            let spec = self.workload.spec(id, (image, root), log, self.memory());
+            let spec = self
+                .workload
+                .spec(id, (image, root), given, log, self.memory());
             let _ = self.hands.sandbox.snapshot_of(&spec);
         }
     }
@@ -487,6 +533,15 @@ impl Actor {
     fn start_one(&mut self, now: Timestamp) {
         let Some((image, root)) = &self.image else {
             return;
+        };
+        let given = match &self.given {
+            Ok(given) => given,
+            Err(error) => {
+                if !std::mem::replace(&mut self.wanting, true) {
+                    warn!(revision = %self.workload.key, %error, "no instance can be started");
+                }
+                return;
+            }
         };
         let id = match names::instance(&self.workload.key.name) {
             Ok(id) => id,
@@ -509,7 +564,9 @@ impl Actor {
         let log = self.hands.logs.of(&self.workload.key, &id);
         let reference = &self.workload.image.reference;
         let image_id = reference.with_digest(image.digest.clone()).to_string();
-        let spec = self.workload.spec(id, (image, root), log, self.memory());
+        let spec = self
+            .workload
+            .spec(id, (image, root), given, log, self.memory());
         let handle = self.hands.sandbox.start(spec);
         self.forward_states(&handle);
         self.hands.instances.add(Instance {
@@ -600,7 +657,9 @@ impl Actor {
             desired: self.desired,
             starting: census.starting,
             ready: census.ready,
-            failure: self.failure.clone().filter(|_| self.failing),
+            failure: self
+                .want()
+                .or_else(|| self.failure.clone().filter(|_| self.failing)),
             failures: if self.failing {
                 self.backoff.failures()
             } else {

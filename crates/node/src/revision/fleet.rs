@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, FutureExt};
 use gateway::{Connector, Endpoint};
 use jiff::Timestamp;
-use sandbox::{Handle, State};
+use sandbox::{Contents, Handle, State};
 use tokio::net::TcpStream;
 
 use crate::budget::Share;
@@ -159,6 +159,13 @@ impl Fleet {
             .find(|it| it.state == State::Ready && !it.leaving && it.handle.snapshot().is_none())?;
         member.saving = true;
         Some(member.handle.clone())
+    }
+
+    /// Gives the volumes of all of them new contents.
+    pub(super) fn update(&self, volumes: &[Contents]) {
+        for member in self.members.values() {
+            member.handle.update(volumes.to_vec());
+        }
     }
 
     /// Whether there is an instance that can be saved.

@@ -13,6 +13,7 @@ mod failure;
 mod fleet;
 mod saving;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use control::RevisionObservation;
@@ -28,6 +29,7 @@ use crate::images::Images;
 use crate::instances::Instances;
 use crate::logs::Logs;
 use crate::shown::{Recorder, Shown, Template};
+use crate::sources::{ObjectName, Sources};
 use crate::workload::Workload;
 
 pub(crate) use saving::{Asker, Trouble};
@@ -37,6 +39,7 @@ pub(crate) use saving::{Asker, Trouble};
 pub(crate) struct Hands {
     pub(crate) sandbox: Sandbox,
     pub(crate) images: Images,
+    pub(crate) sources: Sources,
     pub(crate) gateway: Gateway,
     pub(crate) instances: Instances,
     pub(crate) logs: Logs,
@@ -59,6 +62,8 @@ pub(crate) enum Command {
     Demand,
     /// Whether any route sends traffic here.
     Routed(bool),
+    /// Something that its instances take values or files from has changed.
+    Sources,
     /// Take a snapshot now, and tell how it went.
     Save(Asker),
     /// A client wants this instance to end, or the remains of one that has ended to go.
@@ -79,6 +84,8 @@ pub(crate) struct Runner {
     withdrawn: CancellationToken,
     /// What it was last told.
     routed: Option<bool>,
+    /// The objects that its instances take values and files from.
+    references: BTreeSet<ObjectName>,
 }
 
 impl Runner {
@@ -100,6 +107,7 @@ impl Runner {
         }
         let withdrawn = CancellationToken::new();
         let guard = withdrawn.clone().drop_guard();
+        let references = workload.references();
         let actor = actor::Actor::new(Arc::new(workload), template, hands, publish, guard);
         let task = tokio::spawn(actor.run(inbox, predecessor));
         Self {
@@ -108,6 +116,7 @@ impl Runner {
             task,
             withdrawn,
             routed: None,
+            references,
         }
     }
 
@@ -116,6 +125,17 @@ impl Runner {
         if self.routed != Some(routed) {
             self.routed = Some(routed);
             self.tell(Command::Routed(routed));
+        }
+    }
+
+    /// Tells the actor that an object has changed, or with `None` that any may have, if its instances take something from it.
+    pub(crate) fn tell_changed(&self, object: Option<&ObjectName>) {
+        let concerned = match object {
+            Some(object) => self.references.contains(object),
+            None => !self.references.is_empty(),
+        };
+        if concerned {
+            self.tell(Command::Sources);
         }
     }
 

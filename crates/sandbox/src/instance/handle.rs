@@ -8,6 +8,7 @@ use sys::netns::NetNs;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use vmm::agent::protocol::Contents;
 
 use super::saving::{Answer, SaveError};
 use crate::logs::Log;
@@ -38,6 +39,8 @@ pub(crate) enum Order {
     Save(Answer),
     /// The first request has been answered.
     Served,
+    /// Volumes hold something else now.
+    Update(Vec<Contents>),
 }
 
 /// What the owner and the handles share.
@@ -159,6 +162,12 @@ impl Handle {
     /// written down.
     pub fn served(&self) {
         let _ = self.0.orders.send(Order::Served);
+    }
+
+    /// Gives volumes of [`crate::Process::volumes`] new contents, as soon as there is somebody to take them. The process sees them
+    /// some time later.
+    pub fn update(&self, volumes: Vec<Contents>) {
+        let _ = self.0.orders.send(Order::Update(volumes));
     }
 
     /// What it was restored from.

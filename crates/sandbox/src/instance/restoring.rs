@@ -10,13 +10,13 @@ use std::time::Duration;
 use sys::netns::{self, NetNs};
 use tokio::time::{Instant, sleep};
 use vmm::agent::Listener;
-use vmm::agent::protocol::{self, Process, Resume};
+use vmm::agent::protocol::{self, Contents, GuestFile, Resume};
 use vmm::{Dormant, RestoreConfig};
 
 use super::steps::{AgentError, OUT_OF_ORDER, Outcome, Restored};
 use super::task::Environment;
 use crate::arrival::{self, Arrival, Before};
-use crate::config::Memory;
+use crate::config::{Memory, Spec};
 use crate::snapshots::Snapshot;
 use crate::{blocking, chain};
 
@@ -36,6 +36,23 @@ pub(super) struct Clone {
     pub(super) memory: Memory,
     /// The instance's folder.
     pub(super) folder: PathBuf,
+}
+
+/// What a guest that comes back is to be.
+pub(super) struct Identity {
+    hostname: String,
+    files: Vec<GuestFile>,
+    volumes: Vec<Contents>,
+}
+
+impl Identity {
+    pub(super) fn of(spec: &Spec) -> Self {
+        Self {
+            hostname: spec.process.hostname.clone(),
+            files: spec.process.files.clone(),
+            volumes: spec.contents(),
+        }
+    }
 }
 
 /// Lets the hypervisor load the snapshot and the guest go on.
@@ -85,7 +102,7 @@ pub(super) async fn restore(environment: Arc<Environment>, clone: Option<Clone>)
 /// The listener of a place is there before its guest is; after a guest was saved it is made anew.
 pub(super) async fn await_clone(
     listener: Option<TcpListener>,
-    process: Process,
+    identity: Identity,
     within: Duration,
 ) -> Outcome {
     Outcome::Clone(
@@ -95,8 +112,9 @@ pub(super) async fn await_clone(
             let resume = Resume {
                 time_unix_us: jiff::Timestamp::now().as_microsecond().unsigned_abs(),
                 entropy: entropy()?,
-                hostname: process.hostname,
-                files: process.files,
+                hostname: identity.hostname,
+                files: identity.files,
+                volumes: identity.volumes,
             };
             session.resume(resume, within).await?;
             Ok(session.split())

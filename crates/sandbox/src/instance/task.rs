@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, info, warn};
+use tracing::{Instrument, debug, info, warn};
 use vmm::agent::{self, Commands, Event as Said, Events, Session};
 use vmm::kernel::Kernel;
 use vmm::{Hypervisor, Machine};
@@ -66,6 +66,7 @@ impl Environment {
             cpu: crate::processor::seen_by_guests(self.config.accel),
             vcpus: spec.vcpus,
             memory_mib: spec.memory_mib,
+            process: spec.process_digest(),
         }
     }
 }
@@ -104,6 +105,8 @@ pub(crate) struct Task {
     events: Option<Events>,
     log: Option<Writer>,
     place: Option<Place>,
+    /// Volumes have changed, and the agent may not have been told.
+    outdated: bool,
 }
 
 /// What the task waits for, as it comes.
@@ -150,6 +153,7 @@ impl Task {
             events: None,
             log: None,
             place: None,
+            outdated: false,
         }
     }
 
@@ -204,9 +208,9 @@ impl Task {
             Action::AwaitClone => {
                 let within = environment.restore_deadline();
                 self.deadline = Instant::now().checked_add(within);
-                let process = self.spec.process.clone();
+                let identity = restoring::Identity::of(&self.spec);
                 let listener = self.listener();
-                self.begin(restoring::await_clone(listener, process, within));
+                self.begin(restoring::await_clone(listener, identity, within));
             }
             Action::Quiesce => {
                 self.deadline = Instant::now().checked_add(SAVE_DEADLINE);
@@ -292,7 +296,30 @@ impl Task {
                 }
                 None
             }
+            Order::Update(volumes) => {
+                self.spec.hold(volumes);
+                self.outdated = true;
+                self.tell_volumes();
+                None
+            }
         }
+    }
+
+    /// Tells the agent what volumes hold, if that has changed and it listens. An agent that begins, or comes back, is told with
+    /// the rest, and here what has changed since.
+    fn tell_volumes(&mut self) {
+        let Some(commands) = self.commands.clone().filter(|_| self.outdated) else {
+            return;
+        };
+        self.outdated = false;
+        let volumes = self.spec.contents();
+        let told = async move {
+            if let Err(error) = commands.lock().await.update(volumes).await {
+                // The instance goes on with what it has, until its agent is found lost.
+                warn!(error = chain(&error), "volumes were not updated");
+            }
+        };
+        tokio::spawn(told.in_current_span());
     }
 
     fn accept_save(&mut self, answer: Answer) -> Option<Event> {
@@ -391,6 +418,7 @@ impl Task {
                 if *self.shared.state.borrow() == State::Starting {
                     self.end_phase("agent");
                 }
+                self.tell_volumes();
                 Event::CloneResumed
             }
             Outcome::Written(Ok((machine, agent))) => {
@@ -416,6 +444,7 @@ impl Task {
                 self.commands = Some(Arc::new(Mutex::new(commands)));
                 self.events = Some(events);
                 self.end_phase("agent");
+                self.tell_volumes();
                 Event::FunctionStarted
             }
             Outcome::Ready => {

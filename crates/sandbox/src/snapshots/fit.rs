@@ -1,7 +1,8 @@
 //! What a snapshot was taken of, and whether it fits what is to be started. Pure.
 //!
 //! Device state and memory make sense only together with the disk, the kernel and the hypervisor that they were taken with,
-//! and on a processor that can do what the guest saw it do.
+//! and on a processor that can do what the guest saw it do. The process in it has read its arguments and environment, and
+//! cannot be given others.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,9 @@ pub struct Origin {
     pub vcpus: u32,
     /// Memory in MiB.
     pub memory_mib: u32,
+    /// Digest of the process's arguments, environment and mounts. Empty in manifests that do not have it, which fit nothing.
+    #[serde(default)]
+    pub process: String,
 }
 
 /// Why a snapshot cannot be restored here.
@@ -53,6 +57,11 @@ impl Origin {
                 text(self.memory_mib),
                 text(here.memory_mib),
             ),
+            (
+                "arguments, environment and mounts",
+                self.process.clone(),
+                here.process.clone(),
+            ),
         ];
         pairs
             .into_iter()
@@ -70,6 +79,7 @@ pub(super) fn origin() -> Origin {
         cpu: "emulated".into(),
         vcpus: 1,
         memory_mib: 256,
+        process: "digest".into(),
     }
 }
 
@@ -85,13 +95,16 @@ mod tests {
     #[test]
     fn each_difference_is_named() {
         type Change = fn(&mut Origin);
-        let changes: [(&str, Change); 6] = [
+        let changes: [(&str, Change); 7] = [
             ("root image", |it| it.root = "other".into()),
             ("guest kernel", |it| it.kernel = "other".into()),
             ("hypervisor", |it| it.hypervisor = "qemu 9.0".into()),
             ("processor", |it| it.cpu = "other".into()),
             ("virtual CPUs", |it| it.vcpus = 2),
             ("MiB of memory", |it| it.memory_mib = 512),
+            ("arguments, environment and mounts", |it| {
+                it.process = "other".into();
+            }),
         ];
         for (what, change) in changes {
             let mut here = origin();

@@ -17,14 +17,17 @@ use tokio::time::timeout;
 
 use super::Error;
 use super::protocol::{
-    self, Exited, Failed, Hello, Process, Resume, Shutdown, Signal, Started, Stream, ToGuest,
-    ToHost, VERSION,
+    self, Contents, Exited, Failed, Hello, Process, Resume, Shutdown, Signal, Started, Stream,
+    ToGuest, ToHost, Update, VERSION,
 };
 use super::stream::{Incoming, Received};
 
 /// How long a guest may take to read a command. Commands are small and an agent reads at once, so this is
 /// met unless the guest is stuck.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The same of what volumes are to hold, which may be megabytes.
+const UPDATE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits for the agent, on a socket that was made inside the instance's network namespace.
 #[derive(Debug)]
@@ -226,15 +229,29 @@ impl Commands {
         self.send(&ToGuest::Quiesce, "take leave").await
     }
 
+    /// Gives volumes of the host's new contents. The guest does not say when that is done. If this fails, nothing more can be
+    /// said to the guest.
+    pub async fn update(&mut self, volumes: Vec<Contents>) -> Result<(), Error> {
+        let update = ToGuest::Update(Update { volumes });
+        self.send_within(&update, "take new contents of volumes", UPDATE_DEADLINE)
+            .await
+    }
+
     async fn send(&mut self, message: &ToGuest, what: &'static str) -> Result<(), Error> {
+        self.send_within(message, what, COMMAND_DEADLINE).await
+    }
+
+    async fn send_within(
+        &mut self,
+        message: &ToGuest,
+        what: &'static str,
+        within: Duration,
+    ) -> Result<(), Error> {
         let mut frames = Vec::new();
         protocol::encode(message, &mut frames)?;
-        timeout(COMMAND_DEADLINE, self.write.write_all(&frames))
+        timeout(within, self.write.write_all(&frames))
             .await
-            .map_err(|_| Error::TimedOut {
-                what,
-                within: COMMAND_DEADLINE,
-            })?
+            .map_err(|_| Error::TimedOut { what, within })?
             .map_err(Error::Io)
     }
 }

@@ -9,3 +9,4 @@ mod process;
 mod root;
 mod session;
 mod snapshot;
+mod volumes;

@@ -204,7 +204,7 @@ async fn a_clone_is_told_who_it_is_and_says_when_it_is_so() {
         time_unix_us: 5,
         entropy: vec![7; 32],
         hostname: "clone".into(),
-        files: Vec::new(),
+        ..Resume::default()
     };
     session.resume(resume.clone(), SOON).await.unwrap();
     let mut expected = Vec::new();

@@ -137,6 +137,7 @@ fn identity(number: u8) -> Resume {
             mode: 0o600,
             contents: number.to_string().into(),
         }],
+        ..Resume::default()
     }
 }
 
