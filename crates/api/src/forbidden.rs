@@ -158,11 +158,13 @@ static VOLUME: Rule = Rule {
         "vsphereVolume",
     ],
     inside: &[("projected", &PROJECTED)],
+    indexed: true,
 };
 
 static PROJECTED: Rule = Rule {
     fields: &[],
     inside: &[("sources", &PROJECTION)],
+    indexed: true,
 };
 
 static PROJECTION: Rule = Rule {

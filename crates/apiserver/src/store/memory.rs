@@ -78,7 +78,7 @@ impl Memory {
                 EventKind::Added
             },
             object,
-            previous_labels: current.map(|current| current.labels().clone()),
+            previous: current,
         }]);
         true
     }
@@ -101,7 +101,7 @@ impl Memory {
         publisher.publish([Event {
             kind: EventKind::Deleted,
             object,
-            previous_labels: Some(current.labels().clone()),
+            previous: Some(current),
         }]);
         true
     }

@@ -462,8 +462,8 @@ impl Actor {
                 let message = format!("Cannot save {}: {error}", saved.instance);
                 self.faces.warning("SnapshotFailed", message);
             }
-            // It is tried again.
-            Err(Trouble::Busy) => {}
+            // The one is tried again; the other is no surprise.
+            Err(Trouble::Busy | Trouble::Off) => {}
         }
         self.fleet.back_from_saving(&saved.instance);
         self.show_endpoints();

@@ -4,42 +4,9 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-
 use crate::look::eventually;
 use crate::machine::{KERNEL_LOCK, Machine, said};
 use crate::{AT_ZERO, HELLO};
-
-/// A file system of some megabytes, in memory.
-pub(crate) struct SmallDisk {
-    path: PathBuf,
-}
-
-impl SmallDisk {
-    pub(crate) fn mount(path: &Path, megabytes: u32) -> Self {
-        let options = std::ffi::CString::new(format!("size={megabytes}m")).expect("no NUL");
-        mount(
-            "tmpfs",
-            path,
-            "tmpfs",
-            MountFlags::empty(),
-            options.as_c_str(),
-        )
-        .expect("needs root");
-        Self {
-            path: path.to_owned(),
-        }
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let unmounted = unmount(&self.path, UnmountFlags::DETACH);
-        if !std::thread::panicking() {
-            unmounted.expect("nothing uses it any more");
-        }
-    }
-}
 
 /// Takes all space there is, until the file is removed.
 fn fill(path: &Path) {

@@ -3,22 +3,24 @@
 //! These tests need root, `qemu-system-x86_64`, the distribution's kernel package and those of Python, `busybox` and
 //! `docker-registry`; what is missing fails them with the way to install it.
 
+#[path = "../harness/mod.rs"]
+mod harness;
+
 mod command_line;
 mod disk;
 mod endings;
 mod host;
 mod killed;
-mod look;
-mod machine;
 mod node;
 mod pods;
 mod printed;
 mod pyaes;
 mod quickstart;
 mod registry;
-mod site;
 mod snapshots;
 mod workloads;
+
+use harness::{look, machine, site};
 
 /// The sample function as a container.
 const HELLO: &str = "image: dev.local/helloworld, ports: [{name: h2c, containerPort: 50051}], resources: {limits: {memory: 128Mi}}";

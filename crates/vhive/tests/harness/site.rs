@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::machine::Machine;
+use super::machine::Machine;
 
 /// Ends a function that waits for a word in `/tmp/end`.
 const END: &str = "#!/bin/busybox sh

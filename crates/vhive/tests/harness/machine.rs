@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::disk::SmallDisk;
-use crate::site;
+use super::site;
+use super::small_disk::SmallDisk;
 
 /// Longer than a node needs to take everything down, draining included.
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
