@@ -1,5 +1,5 @@
 //! The distribution's packages that the tests use for real: a hypervisor, a registry, a shell for
-//! guests, a second reader of squashfs.
+//! guests, a second reader of squashfs, kubectl.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -28,6 +28,10 @@ const NEEDS: &[Need] = &[
     Need {
         program: "unsquashfs",
         package: "squashfs-tools",
+    },
+    Need {
+        program: "kubectl",
+        package: "kubernetes-client",
     },
 ];
 
