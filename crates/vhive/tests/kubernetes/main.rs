@@ -8,7 +8,11 @@
 #[allow(dead_code, reason = "the other test binary uses the rest")]
 mod harness;
 
+mod apply;
+mod cascade;
 mod cluster;
+mod explain;
 mod kubectl;
+mod pods;
 mod same_every_time;
 mod transcript;
