@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apiserver::{Config, Store, router};
+use apiserver::{Config, Store, Views, router, store::Memory};
 use axum::body::{Body, to_bytes};
 use http::Request;
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -138,6 +138,7 @@ proptest! {
         let routes = router(Config {
             store,
             admission: Arc::new(api::admit),
+            views: Views::new(Vec::new(), Memory::new(jiff::Timestamp::UNIX_EPOCH)),
             elsewhere: Vec::new(),
             shutdown: CancellationToken::new(),
         });

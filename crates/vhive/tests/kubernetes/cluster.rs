@@ -1,4 +1,4 @@
-//! A running node and the tool that talks to it.
+//! A running node and the tools that talk to it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -33,13 +33,26 @@ impl Cluster {
         )
     }
 
+    /// `kn` with these arguments.
+    pub(crate) fn kn(&self, arguments: &[&str]) -> Command {
+        let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools/kn");
+        let program = Some(built).filter(|path| path.is_file());
+        let program = program.or_else(|| on_path("kn"));
+        self.tool(
+            &program.expect(
+                "there is no kn: `cargo xtask test` builds it, with Go 1.22 or later on PATH",
+            ),
+            arguments,
+        )
+    }
+
     fn tool(&self, program: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
             .env("KUBECONFIG", &self.kubeconfig)
-            // Neither its caches nor its settings are the user's.
+            // Neither their caches nor their settings are the user's.
             .env("HOME", self.machine.folder())
             .env("NO_COLOR", "1")
             .stdin(Stdio::null());

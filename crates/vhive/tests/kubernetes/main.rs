@@ -12,6 +12,7 @@ mod apply;
 mod cascade;
 mod cluster;
 mod explain;
+mod kn;
 mod kubectl;
 mod pods;
 mod same_every_time;

@@ -20,7 +20,16 @@ impl<'a> Transcript<'a> {
         }
     }
 
-    /// Runs `kubectl WORDS`. Words are separated by blanks; `'…'` is one word.
+    /// Runs `kn WORDS`. Words are separated by blanks; `'…'` is one word.
+    pub(crate) fn kn(&mut self, words: &str) -> &mut Self {
+        let split = split(words);
+        let command = self
+            .cluster
+            .kn(&split.iter().map(String::as_str).collect::<Vec<_>>());
+        self.run("kn", words, command)
+    }
+
+    /// Runs `kubectl WORDS`.
     pub(crate) fn kubectl(&mut self, words: &str) -> &mut Self {
         let split = split(words);
         let command = self

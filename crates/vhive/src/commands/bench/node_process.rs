@@ -75,7 +75,9 @@ impl NodeProcess {
         let server = loop {
             match lines.next_line().await? {
                 Some(line) => {
-                    let address = line.strip_prefix(LISTENS).and_then(|it| it.split(',').next());
+                    let address = line
+                        .strip_prefix(LISTENS)
+                        .and_then(|it| it.split(',').next());
                     if let Some(address) = address {
                         break address.to_owned();
                     }
