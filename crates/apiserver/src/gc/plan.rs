@@ -10,122 +10,101 @@
 //!
 //! A dependent with another owner that stays loses the reference and lives.
 
-use std::collections::{BTreeMap, HashMap};
-
-use serde::Deserialize;
-
-use crate::store::{Key, Object, Propagation, finalizer};
-
-/// What collection needs to know of an object.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Facts {
-    uid: String,
-    deletion_timestamp: Option<String>,
-    finalizers: Vec<String>,
-    owner_references: Vec<Owner>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Owner {
-    api_version: String,
-    kind: String,
-    uid: String,
-    block_owner_deletion: bool,
-}
-
-#[derive(Deserialize)]
-struct Head {
-    metadata: Facts,
-}
+use super::graph::{Facts, Graph, Owner};
+use crate::store::{Key, Propagation, finalizer};
 
 /// What is to be done to one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Delete it, if it still is the one with this uid.
-    Delete { uid: String, how: Propagation },
+    /// Delete it.
+    Delete(Propagation),
     /// Take references to owners of these uids from it.
     Release { owners: Vec<String> },
     /// Take this finalizer from it: nothing is left to wait for.
     Unlock { finalizer: &'static str },
 }
 
-impl Facts {
-    /// Nothing where the object's metadata has another shape: then nobody owns it.
-    pub(super) fn of(object: &Object) -> Self {
-        object
-            .decode()
-            .map(|Head { metadata }| metadata)
-            .unwrap_or_default()
-    }
+/// What one object has coming.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fate {
+    pub(super) key: Key,
+    /// Another of the same key made later is another.
+    pub(super) uid: String,
+    /// One or two, in this order.
+    pub(super) actions: Vec<Action>,
+}
 
-    fn waits(&self, finalizer: &str) -> bool {
-        self.deletion_timestamp.is_some() && self.finalizers.iter().any(|held| held == finalizer)
+/// What those have coming that are to be looked at.
+pub(super) fn plan(graph: &mut Graph) -> Vec<Fate> {
+    let touched = graph.take_touched();
+    touched
+        .into_iter()
+        .filter_map(|key| fate(graph, key))
+        .collect()
+}
+
+fn fate(graph: &Graph, key: Key) -> Option<Fate> {
+    let facts = graph.get(&key)?;
+    let actions = [
+        of_dependent(graph, &key, facts),
+        of_owner(graph, &key, facts),
+    ];
+    let actions: Vec<Action> = actions.into_iter().flatten().collect();
+    let uid = facts.uid.clone();
+    (!actions.is_empty()).then_some(Fate { key, uid, actions })
+}
+
+/// What an object has coming because of its owners.
+fn of_dependent(graph: &Graph, key: &Key, facts: &Facts) -> Option<Action> {
+    let (mut stay, mut leave, mut orphaned, mut waiting) = (false, Vec::new(), Vec::new(), false);
+    for reference in &facts.owner_references {
+        let owner = graph.find(&reference.uid);
+        let owner = owner.filter(|(owner, _)| reaches(owner, key));
+        match owner {
+            Some((_, owner)) if owner.waits(finalizer::ORPHAN) => {
+                orphaned.push(reference.uid.clone());
+            }
+            Some((_, owner)) if owner.waits(finalizer::FOREGROUND) => {
+                leave.push(reference.uid.clone());
+                waiting = true;
+            }
+            None if is_stored_here(reference) => leave.push(reference.uid.clone()),
+            // It lives, or may well: nobody knows of an owner of a kind that is not kept here.
+            _ => stay = true,
+        }
+    }
+    if !orphaned.is_empty() {
+        Some(Action::Release { owners: orphaned })
+    } else if leave.is_empty() {
+        None
+    } else if stay {
+        Some(Action::Release { owners: leave })
+    } else if facts.deletion_timestamp.is_some() {
+        None
+    } else if waiting {
+        Some(Action::Delete(Propagation::Foreground))
+    } else {
+        Some(Action::Delete(Propagation::Background))
     }
 }
 
-/// One action for each object that has one coming. `objects` are all there are at one moment.
-pub(super) fn plan(objects: &BTreeMap<Key, Facts>) -> Vec<(Key, Action)> {
-    let by_uid: HashMap<&str, (&Key, &Facts)> = objects
-        .iter()
-        .map(|(key, facts)| (facts.uid.as_str(), (key, facts)))
-        .collect();
-    let owner_of = |dependent: &Key, owner: &Owner| {
-        let (key, facts) = by_uid.get(owner.uid.as_str())?;
-        // An owner lives beside what it owns, or in no namespace at all.
-        let reachable = key.namespace().is_empty() || key.namespace() == dependent.namespace();
-        reachable.then_some(*facts)
-    };
-    let mut actions = Vec::new();
-    // Owners that something still hangs on.
-    let mut blocked: HashMap<&str, bool> = HashMap::new();
-    for (key, facts) in objects {
-        let (mut stay, mut leave, mut orphaned, mut waiting) =
-            (false, Vec::new(), Vec::new(), false);
-        for reference in &facts.owner_references {
-            let uid = reference.uid.as_str();
-            match owner_of(key, reference) {
-                Some(owner) if owner.waits(finalizer::ORPHAN) => {
-                    blocked.insert(uid, true);
-                    orphaned.push(reference.uid.clone());
-                }
-                Some(owner) if owner.waits(finalizer::FOREGROUND) => {
-                    *blocked.entry(uid).or_default() |= reference.block_owner_deletion;
-                    leave.push(reference.uid.clone());
-                    waiting = true;
-                }
-                None if is_stored_here(reference) => leave.push(reference.uid.clone()),
-                // It lives, or may well: nobody knows of an owner of a kind that is not kept here.
-                _ => stay = true,
-            }
-        }
-        if !orphaned.is_empty() {
-            actions.push((key.clone(), Action::Release { owners: orphaned }));
-        } else if stay && !leave.is_empty() {
-            actions.push((key.clone(), Action::Release { owners: leave }));
-        } else if !leave.is_empty() && facts.deletion_timestamp.is_none() {
-            let how = if waiting {
-                Propagation::Foreground
-            } else {
-                Propagation::Background
-            };
-            let uid = facts.uid.clone();
-            actions.push((key.clone(), Action::Delete { uid, how }));
-        }
-    }
-    for (key, facts) in objects {
-        let is_blocked = blocked
-            .get(facts.uid.as_str())
-            .is_some_and(|blocked| *blocked);
-        let held = [finalizer::ORPHAN, finalizer::FOREGROUND];
-        if let Some(finalizer) = held.into_iter().find(|held| facts.waits(held))
-            && !is_blocked
-        {
-            actions.push((key.clone(), Action::Unlock { finalizer }));
-        }
-    }
-    actions
+/// Lets an object go that waited for its dependents, if none is left that it waits for.
+fn of_owner(graph: &Graph, key: &Key, facts: &Facts) -> Option<Action> {
+    let mut held = [finalizer::ORPHAN, finalizer::FOREGROUND].into_iter();
+    let finalizer = held.find(|held| facts.waits(held))?;
+    let orphans = facts.waits(finalizer::ORPHAN);
+    let dependents = graph.dependents(&facts.uid);
+    let mut references = dependents
+        .filter(|(dependent, _)| reaches(key, dependent))
+        .flat_map(|(_, dependent)| &dependent.owner_references)
+        .filter(|reference| reference.uid == facts.uid);
+    let blocked = references.any(|reference| orphans || reference.block_owner_deletion);
+    (!blocked).then_some(Action::Unlock { finalizer })
+}
+
+/// An owner lives beside what it owns, or in no namespace at all.
+fn reaches(owner: &Key, dependent: &Key) -> bool {
+    owner.namespace().is_empty() || owner.namespace() == dependent.namespace()
 }
 
 /// Whether the owner would be in the store if there were one.
@@ -137,6 +116,8 @@ fn is_stored_here(owner: &Owner) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -158,18 +139,30 @@ mod tests {
         (key, serde_json::from_value(metadata).unwrap())
     }
 
+    fn graph(objects: &[(Key, Facts)]) -> Graph {
+        let mut graph = Graph::default();
+        for (key, facts) in objects {
+            graph.put(key, facts.clone());
+        }
+        graph
+    }
+
+    /// Names of the objects that have something coming, each with what it is.
+    fn named(fates: Vec<Fate>) -> Vec<(String, Action)> {
+        let each = |fate: Fate| {
+            let name = fate.key.name().to_owned();
+            let actions = fate.actions.into_iter();
+            actions.map(move |action| (name.clone(), action))
+        };
+        fates.into_iter().flat_map(each).collect()
+    }
+
     fn planned(objects: &[(Key, Facts)]) -> Vec<(String, Action)> {
-        let actions = plan(&objects.iter().cloned().collect());
-        let named = |(key, action): (Key, Action)| (key.name().to_owned(), action);
-        actions.into_iter().map(named).collect()
+        named(plan(&mut graph(objects)))
     }
 
     fn delete(uid: &str, how: Propagation) -> (String, Action) {
-        let action = Action::Delete {
-            uid: uid.into(),
-            how,
-        };
-        (uid.into(), action)
+        (uid.into(), Action::Delete(how))
     }
 
     #[test]
@@ -238,44 +231,97 @@ mod tests {
         );
     }
 
+    #[test]
+    fn only_what_is_near_a_change_is_looked_at() {
+        let family = |owner: &str| {
+            let child = format!("{owner}-child");
+            let deleting = owner == "a";
+            let held: &[&str] = if deleting {
+                &[finalizer::FOREGROUND]
+            } else {
+                &[]
+            };
+            [
+                object(&child, &[owned_by(owner, "Service")], &[], true),
+                object(owner, &[], held, deleting),
+            ]
+        };
+        let objects = [family("a"), family("b"), family("c")].concat();
+        let mut graph = graph(&objects);
+        plan(&mut graph);
+        assert_eq!(graph.take_touched(), BTreeSet::new());
+        // What collection does not look at has changed, if anything.
+        graph.put(&objects[0].0, objects[0].1.clone());
+        assert_eq!(graph.take_touched(), BTreeSet::new());
+        graph.remove(&objects[0].0);
+        let finalizer = finalizer::FOREGROUND;
+        assert_eq!(
+            named(plan(&mut graph)),
+            [("a".into(), Action::Unlock { finalizer })]
+        );
+        let (key, mut facts) = objects[3].clone();
+        facts.finalizers = vec!["mine".into()];
+        graph.put(&key, facts);
+        let touched = graph.take_touched();
+        let touched: Vec<&str> = touched.iter().map(Key::name).collect();
+        assert_eq!(touched, ["b", "b-child"]);
+    }
+
     proptest! {
-        /// In whatever order objects were deleted, doing what is planned comes to an end, and then nothing waits.
+        /// In whatever order objects were deleted, doing what is planned comes to an end, and then nothing waits. What was not
+        /// looked at on the way has nothing coming.
         #[test]
         fn a_chain_of_owners_is_always_collected_to_the_end(length in 1_usize..6, foreground: bool, orphan in 0_usize..6) {
             let uid = |index: usize| format!("o{index}");
-            let mut objects: BTreeMap<Key, Facts> = (0..length)
-                .map(|index| {
-                    let owners = index.checked_sub(1).map(|owner| owned_by(&uid(owner), "Service"));
-                    let held = [finalizer::FOREGROUND];
-                    let deleted = index == 0;
-                    let held = if deleted && foreground { &held[..] } else { &[] };
-                    object(&uid(index), owners.as_slice(), held, deleted && foreground)
-                })
-                .collect();
-            if !foreground {
-                objects.retain(|key, _| key.name() != uid(0));
+            let objects = (0..length).map(|index| {
+                let owners = index.checked_sub(1).map(|owner| owned_by(&uid(owner), "Service"));
+                object(&uid(index), owners.as_slice(), &[], false)
+            });
+            let objects: Vec<_> = objects.collect();
+            let mut graph = graph(&objects);
+            prop_assert_eq!(plan(&mut graph), vec![]);
+            if foreground {
+                let (key, deleted) = object(&uid(0), &[], &[finalizer::FOREGROUND], true);
+                graph.put(&key, deleted);
+            } else {
+                graph.remove(&objects[0].0);
             }
-            for _ in 0..4 * length {
-                for (key, action) in plan(&objects) {
-                    let Some(facts) = objects.get_mut(&key) else { continue };
-                    match action {
-                        Action::Delete { how, .. } => {
-                            let finalizer = match how {
-                                _ if key.name() == uid(orphan) => finalizer::ORPHAN,
-                                Propagation::Foreground => finalizer::FOREGROUND,
-                                _ => { objects.remove(&key); continue }
-                            };
-                            facts.deletion_timestamp = Some("now".into());
-                            facts.finalizers = vec![finalizer.into()];
+            let mut rounds = 0;
+            loop {
+                let fates = plan(&mut graph);
+                if fates.is_empty() {
+                    break;
+                }
+                rounds += 1;
+                prop_assert!(rounds <= 4 * length, "it does not end: {fates:?}");
+                for Fate { key, actions, .. } in fates {
+                    for action in actions {
+                        let Some(mut facts) = graph.get(&key).cloned() else { continue };
+                        match action {
+                            Action::Delete(how) => {
+                                let finalizer = match how {
+                                    _ if key.name() == uid(orphan) => finalizer::ORPHAN,
+                                    Propagation::Foreground => finalizer::FOREGROUND,
+                                    _ => { graph.remove(&key); continue }
+                                };
+                                facts.deletion_timestamp = Some("now".into());
+                                facts.finalizers = vec![finalizer.into()];
+                            }
+                            Action::Release { owners } => facts.owner_references.retain(|owner| !owners.contains(&owner.uid)),
+                            Action::Unlock { .. } => { graph.remove(&key); continue }
                         }
-                        Action::Release { owners } => facts.owner_references.retain(|owner| !owners.contains(&owner.uid)),
-                        Action::Unlock { .. } => { objects.remove(&key); }
+                        graph.put(&key, facts);
                     }
                 }
             }
-            let left: Vec<&str> = objects.keys().map(Key::name).collect();
+            let left: Vec<&Key> = objects.iter().map(|(key, _)| key).filter(|key| graph.get(key).is_some()).collect();
+            let names: Vec<String> = left.iter().map(|key| key.name().to_owned()).collect();
             let kept: Vec<String> = (orphan.max(1) + 1..length).filter(|_| orphan > 0).map(uid).collect();
-            prop_assert_eq!(left, kept);
+            prop_assert_eq!(names, kept);
+            for key in left {
+                graph.touch(key.clone());
+            }
+            prop_assert_eq!(plan(&mut graph), vec![]);
         }
     }
 }

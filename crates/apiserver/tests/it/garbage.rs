@@ -1,5 +1,7 @@
 //! Owners, dependents and finalizers, through the API.
 
+use apiserver::Store;
+use apiserver::store::EventKind;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -23,7 +25,7 @@ async fn deletions(server: &Server, from: u64, count: usize) -> Vec<String> {
     let mut names = Vec::new();
     while names.len() < count {
         for event in watch.next().await.unwrap() {
-            if event.kind == apiserver::store::EventKind::Deleted {
+            if event.kind == EventKind::Deleted {
                 names.push(event.object.key().name().to_owned());
             }
         }
@@ -82,4 +84,39 @@ async fn an_orphan_stays_and_has_no_owner() {
     );
     let owners = b["metadata"]["ownerReferences"].as_array();
     assert!(owners.is_none_or(Vec::is_empty), "{b}");
+}
+
+/// Writes the status of whatever changes, again and again, as a controller does that has much to tell.
+async fn tell_much(store: Store) {
+    let mut watch = store.watch(None, None, store.resource_version()).unwrap();
+    let mut told = 0;
+    while let Ok(events) = watch.next().await {
+        let changed = events.iter().filter(|it| it.kind != EventKind::Deleted);
+        for object in changed.filter_map(|it| store.get(it.object.key())) {
+            told += 1;
+            let mut value = object.value();
+            value["status"] = json!({"observedGeneration": told});
+            // Another was faster, or it is gone.
+            let _ = store.update_status(object.key(), value).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_that_writes_all_the_time_does_not_keep_an_owner_from_going() {
+    let server = Server::start().await;
+    let controller = tokio::spawn(tell_much(server.store.clone()));
+    // One after the other: what becomes of one family has no other looked at.
+    for _ in 0..20 {
+        let owner = server.create("owner").await;
+        let child = owned(&server, "child", &owner).await;
+        owned(&server, "grandchild", &child).await;
+        let from = server.store.resource_version();
+        delete(&server, "owner", "Foreground").await;
+        assert_eq!(
+            deletions(&server, from, 3).await,
+            ["grandchild", "child", "owner"]
+        );
+    }
+    controller.abort();
 }
