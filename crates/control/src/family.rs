@@ -5,11 +5,11 @@
 //!          └─► Route ─► shares of the traffic
 //! ```
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::meta::ObjectMeta;
-use api::resource::{self, Resource};
-use api::serving::{Configuration, Revision, Route, Service, condition};
+use api::serving::{API_VERSION, Configuration, Revision, Route, Service, condition};
 use jiff::Timestamp;
 
 use crate::object::Action;
@@ -29,7 +29,7 @@ pub struct Family {
     pub route: Option<Route>,
     /// The Revisions of the Configuration, by name.
     pub revisions: BTreeMap<String, Revision>,
-    /// Revisions of others that the Route names, by name: for saying whose they are.
+    /// Revisions of others that the Route or the Configuration names, by name: for saying whose they are.
     pub strangers: BTreeMap<String, Revision>,
     /// What is seen of the family's own, by name.
     pub observations: BTreeMap<String, RevisionObservation>,
@@ -37,52 +37,45 @@ pub struct Family {
 
 /// What to do next. Nothing once everything is as it should be; until then each round of doing all of it and looking again
 /// comes closer.
+///
+/// What is on its way out, or whose owner is, is left to the collection of garbage: a child that was made anew or written to
+/// meanwhile would hold it up. Once an owner is gone that let its children live, they go on.
 pub fn plan(family: &Family, domain: &Domain, now: Timestamp) -> Vec<Action> {
+    let staying = family.staying();
     let revisions = Revisions {
         own: &family.revisions,
         strangers: &family.strangers,
     };
-    let mut actions = orphans(family);
-    if !actions.is_empty() {
-        return actions;
-    }
-    if let Some(service) = family.service.as_ref().filter(|it| is_here(&it.metadata)) {
+    let mut actions = Vec::new();
+    let service = family.service.as_ref();
+    if let Some(service) = service.filter(|it| is_here(&it.metadata)) {
         actions.extend(reconcile::service(
             service,
             family.configuration.as_ref(),
             family.route.as_ref(),
-            &family.revisions,
+            &revisions,
             now,
         ));
     }
-    let configuration = family
-        .configuration
-        .as_ref()
-        .filter(|it| is_here(&it.metadata));
+    let configuration = family.configuration.as_ref();
+    let configuration = configuration.filter(|it| family.stays(&it.metadata));
     if let Some(configuration) = configuration {
-        actions.extend(reconcile::configuration(
-            configuration,
-            &family.revisions,
-            now,
-        ));
+        actions.extend(reconcile::configuration(configuration, &revisions, now));
         actions.extend(reconcile::collect(
             configuration,
-            &family.revisions,
+            &staying,
             &family.named(),
             &Retention::default(),
             now,
         ));
     }
-    actions.extend(reconcile::routing_state(
-        family.route.as_ref(),
-        &family.revisions,
-        now,
-    ));
-    for revision in family.revisions.values() {
+    let route = family.route.as_ref();
+    actions.extend(reconcile::routing_state(route, &staying, now));
+    for revision in staying.values() {
         let observation = family.observations.get(&revision.metadata.name);
         actions.extend(observation.and_then(|seen| reconcile::revision(revision, seen, now)));
     }
-    if let Some(route) = family.route.as_ref().filter(|it| is_here(&it.metadata)) {
+    if let Some(route) = route.filter(|it| family.stays(&it.metadata)) {
         actions.extend(reconcile::route(
             route,
             configuration,
@@ -116,12 +109,49 @@ impl Family {
             .min()
     }
 
-    /// Names of Revisions that the Route names and that are not the family's own: see [`Self::strangers`].
-    pub fn unknown_revisions(&self) -> impl Iterator<Item = &String> {
+    /// Names of Revisions that the Route or the Configuration names and that are not the family's own: see [`Self::strangers`].
+    pub fn unknown_revisions(&self) -> impl Iterator<Item = String> {
         let targets = self.route.iter().flat_map(|route| &route.spec.traffic);
+        let targets = targets.map(|target| target.revision_name.clone());
+        let latest = self.configuration.iter().map(reconcile::revision_name);
         targets
-            .map(|target| &target.revision_name)
-            .filter(|name| !name.is_empty() && !self.revisions.contains_key(*name))
+            .chain(latest)
+            .filter(|name| !name.is_empty() && !self.revisions.contains_key(name))
+    }
+
+    /// The Revisions that stay: mostly all of them.
+    fn staying(&self) -> Cow<'_, BTreeMap<String, Revision>> {
+        let stays = |revision: &Revision| self.stays(&revision.metadata);
+        if self.revisions.values().all(stays) {
+            return Cow::Borrowed(&self.revisions);
+        }
+        let mut staying = self.revisions.clone();
+        staying.retain(|_, revision| stays(revision));
+        Cow::Owned(staying)
+    }
+
+    /// Whether an object is not on its way out, and neither is what controls it, nor gone. What controls it may be of no kind that
+    /// a family has; then that is its own affair.
+    fn stays(&self, metadata: &ObjectMeta) -> bool {
+        is_here(metadata)
+            && match owner_in_family(metadata) {
+                Some((Service::KIND, uid)) => self.has_service(uid),
+                Some((_, uid)) => self.configuration.as_ref().is_some_and(|it| {
+                    let metadata = &it.metadata;
+                    let above = match owner_in_family(metadata) {
+                        Some((Service::KIND, uid)) => self.has_service(uid),
+                        _ => true,
+                    };
+                    metadata.uid == uid && is_here(metadata) && above
+                }),
+                None => true,
+            }
+    }
+
+    /// Whether the Service with this uid is there and stays.
+    fn has_service(&self, uid: &str) -> bool {
+        let service = self.service.as_ref().map(|it| &it.metadata);
+        service.is_some_and(|it| it.uid == uid && is_here(it))
     }
 
     /// The Revisions that the Service, the Configuration or the Route names.
@@ -148,6 +178,15 @@ fn is_here(metadata: &ObjectMeta) -> bool {
     metadata.deletion_timestamp.is_none()
 }
 
+/// Kind and uid of the Service or the Configuration that controls an object.
+fn owner_in_family(metadata: &ObjectMeta) -> Option<(&'static str, &str)> {
+    let owner = metadata.controller()?;
+    let kind = [Service::KIND, Configuration::KIND]
+        .into_iter()
+        .find(|kind| *kind == owner.kind && owner.api_version == API_VERSION)?;
+    Some((kind, &owner.uid))
+}
+
 /// The first action of each object: the first write makes the second one stale, and the next round knows better.
 fn once_each(actions: Vec<Action>) -> Vec<Action> {
     let mut seen = BTreeSet::new();
@@ -155,41 +194,4 @@ fn once_each(actions: Vec<Action>) -> Vec<Action> {
         .into_iter()
         .filter(|action| seen.insert(action.subject()))
         .collect()
-}
-
-/// Objects whose owner is gone, or is another of the same name.
-fn orphans(family: &Family) -> Vec<Action> {
-    let service = family.service.as_ref().map(|it| it.metadata.uid.as_str());
-    let configuration = family
-        .configuration
-        .as_ref()
-        .map(|it| it.metadata.uid.as_str());
-    let mut actions = Vec::new();
-    let mut check = |metadata: &ObjectMeta, resource: Resource| {
-        let Some(owner) = metadata.controller() else {
-            return;
-        };
-        let alive = match owner.kind.as_str() {
-            "Service" => service,
-            "Configuration" => configuration,
-            _ => return,
-        };
-        if alive != Some(owner.uid.as_str()) {
-            actions.push(Action::Delete {
-                resource,
-                namespace: metadata.namespace.clone(),
-                name: metadata.name.clone(),
-            });
-        }
-    };
-    if let Some(configuration) = &family.configuration {
-        check(&configuration.metadata, resource::CONFIGURATIONS);
-    }
-    if let Some(route) = &family.route {
-        check(&route.metadata, resource::ROUTES);
-    }
-    for revision in family.revisions.values() {
-        check(&revision.metadata, resource::REVISIONS);
-    }
-    actions
 }

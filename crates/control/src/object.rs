@@ -66,6 +66,8 @@ pub enum Action {
         namespace: String,
         /// Its name.
         name: String,
+        /// Its uid: another that has its name by now is to stay.
+        uid: String,
     },
 }
 
@@ -91,4 +93,14 @@ pub(crate) fn owner(kind: &str, metadata: &ObjectMeta) -> OwnerReference {
         controller: Some(true),
         block_owner_deletion: Some(true),
     }
+}
+
+/// Whether a child belongs to one that had this parent's name before it, and so is gone: the collection of garbage takes it.
+pub(crate) fn is_left_behind(child: &ObjectMeta, kind: &str, parent: &ObjectMeta) -> bool {
+    child.controller().is_some_and(|owner| {
+        owner.api_version == API_VERSION
+            && owner.kind == kind
+            && owner.name == parent.name
+            && owner.uid != parent.uid
+    })
 }

@@ -311,7 +311,8 @@ impl Controller {
             revisions: names.filter_map(read).collect(),
             ..Family::default()
         };
-        found.strangers = found.unknown_revisions().filter_map(read).collect();
+        let unknown = found.unknown_revisions();
+        found.strangers = unknown.filter_map(|name| read(&name)).collect();
         found
     }
 
@@ -380,12 +381,16 @@ impl Controller {
                 resource,
                 namespace,
                 name,
+                uid,
             } => match key(resource, namespace, name) {
-                Some(key) => self
-                    .store
-                    .delete(&key, Preconditions::default())
-                    .await
-                    .map(drop),
+                Some(key) => {
+                    let uid = Some(uid.clone());
+                    let preconditions = Preconditions {
+                        uid,
+                        ..Preconditions::default()
+                    };
+                    self.store.delete(&key, preconditions).await.map(drop)
+                }
                 None => Ok(()),
             },
         };

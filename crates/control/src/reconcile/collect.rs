@@ -79,6 +79,7 @@ pub(crate) fn plan(
             resource: REVISIONS,
             namespace: revision.metadata.namespace.clone(),
             name: revision.metadata.name.clone(),
+            uid: revision.metadata.uid.clone(),
         })
         .collect()
 }

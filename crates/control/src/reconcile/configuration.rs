@@ -8,16 +8,16 @@ use api::resource::REVISIONS;
 use api::serving::{Configuration, Revision, annotation, condition, is_ready, label};
 use jiff::Timestamp;
 
-use super::routing_state;
+use super::{Revisions, routing_state};
 use crate::conditions::{self, Verdict};
-use crate::object::{Action, Object, owner};
+use crate::object::{Action, Object, is_left_behind, owner};
 
 /// A Revision's name becomes a label of a host name.
 const LONGEST_NAME: usize = 63;
 
 pub(crate) fn plan(
     configuration: &Configuration,
-    revisions: &BTreeMap<String, Revision>,
+    revisions: &Revisions<'_>,
     now: Timestamp,
 ) -> Vec<Action> {
     let mut actions = Vec::new();
@@ -25,7 +25,7 @@ pub(crate) fn plan(
     let status = &mut updated.status;
     status.observed_generation = configuration.metadata.generation;
     let latest = latest(configuration, revisions);
-    if let Some(name) = latest_ready(configuration, revisions, &latest) {
+    if let Some(name) = latest_ready(configuration, revisions.own, &latest) {
         status.latest_ready_revision_name = name;
     }
     let ready = match latest {
@@ -41,6 +41,7 @@ pub(crate) fn plan(
                 .clone_from(&revision.metadata.name);
             told(revision)
         }
+        Latest::Leaving => Verdict::unknown("", ""),
         Latest::Taken(name) => Verdict::no(
             "RevisionFailed",
             format!(
@@ -64,22 +65,27 @@ pub(super) enum Latest<'a> {
     Missing(String),
     /// Made.
     There(&'a Revision),
+    /// Its name is that of one that is on its way out.
+    Leaving,
     /// Its name is that of another.
     Taken(String),
 }
 
-pub(super) fn latest<'a>(
-    configuration: &Configuration,
-    revisions: &'a BTreeMap<String, Revision>,
-) -> Latest<'a> {
+pub(super) fn latest<'a>(configuration: &Configuration, revisions: &Revisions<'a>) -> Latest<'a> {
     let name = revision_name(configuration);
-    let Some(revision) = revisions.get(&name) else {
+    let own = revisions.own.get(&name);
+    let Some(revision) = own.or_else(|| revisions.strangers.get(&name)) else {
         return Latest::Missing(name);
     };
+    let parent = &configuration.metadata;
+    let left_behind = is_left_behind(&revision.metadata, Configuration::KIND, parent);
+    if left_behind || revision.metadata.deletion_timestamp.is_some() {
+        return Latest::Leaving;
+    }
     let owner = revision.metadata.controller();
-    let own = owner.is_some_and(|owner| owner.uid == configuration.metadata.uid);
+    let own = owner.is_some_and(|owner| owner.uid == parent.uid);
     // Going back to a Revision that the user named is fine as long as it is the same one.
-    let same = generation(revision) == configuration.metadata.generation
+    let same = generation(revision) == parent.generation
         || revision.spec == configuration.spec.template.spec;
     if own && same {
         Latest::There(revision)
@@ -89,7 +95,7 @@ pub(super) fn latest<'a>(
 }
 
 /// The name that the user gave, or the Configuration's with its generation.
-fn revision_name(configuration: &Configuration) -> String {
+pub(crate) fn revision_name(configuration: &Configuration) -> String {
     match configuration.spec.template.metadata.name.as_str() {
         "" => generated_name(configuration, configuration.metadata.generation),
         given => given.to_owned(),

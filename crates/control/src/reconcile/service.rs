@@ -1,17 +1,16 @@
 //! Service → Configuration and Route, and what they say back.
 
-use std::collections::BTreeMap;
-
 use api::meta::{ObjectMeta, StringMap};
 use api::serving::{
-    Configuration, ConfigurationSpec, Revision, Route, RouteSpec, Service, TrafficTarget,
-    annotation, service_labels,
+    Configuration, ConfigurationSpec, Route, RouteSpec, Service, TrafficTarget, annotation,
+    service_labels,
 };
 use jiff::Timestamp;
 
+use super::Revisions;
 use super::configuration::{Latest, latest};
 use crate::conditions::{self, Verdict};
-use crate::object::{Action, Object, owner};
+use crate::object::{Action, Object, is_left_behind, owner};
 use crate::traffic;
 
 /// What `kubectl apply` notes is about the Service alone.
@@ -21,7 +20,7 @@ pub(crate) fn plan(
     service: &Service,
     configuration: Option<&Configuration>,
     route: Option<&Route>,
-    revisions: &BTreeMap<String, Revision>,
+    revisions: &Revisions<'_>,
     now: Timestamp,
 ) -> Vec<Action> {
     let configured = configure(service, configuration);
@@ -119,6 +118,9 @@ fn configure(service: &Service, configuration: Option<&Configuration>) -> Child 
         let new = Object::Configuration(Box::new(Configuration::new(metadata, spec)));
         return Child::out_of_date(Configuration::KIND, Some(Action::Create(new)));
     };
+    if is_leaving(service, &current.metadata) {
+        return Child::out_of_date(Configuration::KIND, None);
+    }
     if !controls(service, &current.metadata) {
         return Child::not_owned(Configuration::KIND, &current.metadata.name);
     }
@@ -153,6 +155,9 @@ fn direct(
         let new = Object::Route(Box::new(Route::new(metadata, spec)));
         return Child::out_of_date(Route::KIND, Some(Action::Create(new)));
     };
+    if is_leaving(service, &current.metadata) {
+        return Child::out_of_date(Route::KIND, None);
+    }
     if !controls(service, &current.metadata) {
         return Child::not_owned(Route::KIND, &current.metadata.name);
     }
@@ -192,7 +197,7 @@ fn standing(
     service: &Service,
     configuration: Option<&Configuration>,
     configured: &Child,
-    revisions: &BTreeMap<String, Revision>,
+    revisions: &Revisions<'_>,
 ) -> Standing {
     if configured.verdict.reason == "NotOwned" {
         return Standing::NotYet;
@@ -204,7 +209,7 @@ fn standing(
         None => Standing::NotYet,
         Some(configuration) => match latest(configuration, revisions) {
             Latest::Taken(name) => Standing::NameTaken(name),
-            Latest::Missing(_) | Latest::There(_) => Standing::Clear,
+            Latest::Missing(_) | Latest::There(_) | Latest::Leaving => Standing::Clear,
         },
     }
 }
@@ -213,6 +218,11 @@ fn controls(service: &Service, child: &ObjectMeta) -> bool {
     child
         .controller()
         .is_some_and(|owner| owner.uid == service.metadata.uid)
+}
+
+/// Whether a child goes, or is one that a Service of the same name has left behind: then there is one to make once it is gone.
+fn is_leaving(service: &Service, child: &ObjectMeta) -> bool {
+    child.deletion_timestamp.is_some() || is_left_behind(child, Service::KIND, &service.metadata)
 }
 
 fn child_metadata(service: &Service, left_out: &[&str]) -> ObjectMeta {

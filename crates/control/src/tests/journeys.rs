@@ -142,20 +142,6 @@ fn a_revision_that_does_not_exist_is_named() {
 }
 
 #[test]
-fn a_deleted_service_takes_its_family_with_it() {
-    let mut world = World::new(&json!([]));
-    world.settle();
-    world.observe("f-00001", healthy());
-    world.family.service = None;
-    world.settle();
-    assert_eq!(
-        (world.family.configuration, world.family.route),
-        (None, None)
-    );
-    assert!(world.family.revisions.is_empty());
-}
-
-#[test]
 fn a_restarted_executor_does_not_take_readiness_back() {
     let mut world = World::new(&json!([]));
     world.settle();
@@ -268,22 +254,6 @@ fn a_local_service_has_no_public_host() {
     assert_eq!(world.service().status.url, "http://f.ns.svc.cluster.local");
     assert_eq!(world.targets("f.ns.example.com"), []);
     assert_eq!(world.targets("f.ns"), [("f-00001".to_owned(), 100)]);
-}
-
-#[test]
-fn a_service_that_is_on_its_way_out_is_left_alone() {
-    let mut world = World::new(&json!([]));
-    world.settle();
-    world
-        .family
-        .service
-        .as_mut()
-        .unwrap()
-        .metadata
-        .deletion_timestamp = Some(world.now);
-    world.family.route = None;
-    world.settle();
-    assert_eq!(world.family.route, None);
 }
 
 #[test]

@@ -197,6 +197,28 @@ fn a_name_of_another_revision_is_refused_and_traffic_stays() {
 }
 
 #[test]
+fn the_name_of_another_services_revision_is_refused_too() {
+    let mut world = World::new(&json!([]));
+    world.settle();
+    world.observe("f-00001", healthy());
+    let mut stranger = world.revision("f-00001").clone();
+    stranger.metadata.name = "f-g-00001".to_owned();
+    for owner in &mut stranger.metadata.owner_references {
+        "g".clone_into(&mut owner.name);
+        "g".clone_into(&mut owner.uid);
+    }
+    let strangers = &mut world.family.strangers;
+    strangers.insert("f-g-00001".to_owned(), stranger);
+    named(&mut world, "f-g-00001", "b");
+    assert_eq!(world.said("ConfigurationsReady"), "False RevisionFailed");
+    assert_eq!(world.said("RoutesReady"), "False RevisionNameTaken");
+    assert_eq!(
+        world.targets("f.ns.example.com"),
+        [("f-00001".to_owned(), 100)]
+    );
+}
+
+#[test]
 fn a_function_that_crashes_again_and_again_says_so_with_its_exit_code() {
     let mut world = World::new(&json!([]));
     world.settle();

@@ -70,11 +70,7 @@ impl World {
                 self.put(object, |metadata| metadata.generation += i64::from(moved));
             }
             Action::UpdateStatus(object) => self.put(object, |_| ()),
-            Action::Delete { resource, name, .. } => match resource.kind {
-                "Configuration" => self.family.configuration = None,
-                "Route" => self.family.route = None,
-                _ => drop(self.family.revisions.remove(&name)),
-            },
+            Action::Delete { name, .. } => drop(self.family.revisions.remove(&name)),
         }
     }
 
