@@ -35,12 +35,21 @@ pub struct Family {
     pub observations: BTreeMap<String, RevisionObservation>,
 }
 
+/// What a node decides for all of its families.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// How host names and URLs are made.
+    pub domain: Domain,
+    /// How long Revisions stay that nothing refers to.
+    pub retention: Retention,
+}
+
 /// What to do next. Nothing once everything is as it should be; until then each round of doing all of it and looking again
 /// comes closer.
 ///
 /// What is on its way out, or whose owner is, is left to the collection of garbage: a child that was made anew or written to
 /// meanwhile would hold it up. Once an owner is gone that let its children live, they go on.
-pub fn plan(family: &Family, domain: &Domain, now: Timestamp) -> Vec<Action> {
+pub fn plan(family: &Family, settings: &Settings, now: Timestamp) -> Vec<Action> {
     let staying = family.staying();
     let revisions = Revisions {
         own: &family.revisions,
@@ -65,7 +74,7 @@ pub fn plan(family: &Family, domain: &Domain, now: Timestamp) -> Vec<Action> {
             configuration,
             &staying,
             &family.named(),
-            &Retention::default(),
+            &settings.retention,
             now,
         ));
     }
@@ -80,7 +89,7 @@ pub fn plan(family: &Family, domain: &Domain, now: Timestamp) -> Vec<Action> {
             route,
             configuration,
             &revisions,
-            domain,
+            &settings.domain,
             now,
         ));
     }
@@ -90,14 +99,19 @@ pub fn plan(family: &Family, domain: &Domain, now: Timestamp) -> Vec<Action> {
 impl Family {
     /// When to plan again though nothing has happened: the next moment at which a revision that has never been ready counts as
     /// failed, an old one may go, or a new one gets more of the traffic.
-    pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
+    pub fn next_deadline(&self, retention: &Retention, now: Timestamp) -> Option<Timestamp> {
         let waiting = self.revisions.values().filter(|revision| {
             condition(&revision.status.conditions, "ResourcesAvailable")
                 .is_none_or(|available| available.status != "True")
         });
         let collection = self.configuration.as_ref().and_then(|configuration| {
-            let (revisions, retention) = (&self.revisions, Retention::default());
-            reconcile::collection(configuration, revisions, &self.named(), &retention, now)
+            reconcile::collection(
+                configuration,
+                &self.revisions,
+                &self.named(),
+                retention,
+                now,
+            )
         });
         let route = self.route.as_ref().filter(|it| traffic::is_gradual(it));
         let step = route.and_then(|route| traffic::recorded(route)?.next_step());

@@ -17,7 +17,7 @@ mod traffic;
 #[cfg(test)]
 mod tests;
 
-pub use family::{Family, plan};
+pub use family::{Family, Settings, plan};
 pub use object::{Action, Object};
 pub use observation::{ImageState, InstanceFailure, RevisionObservation};
 pub use reconcile::{Retention, progress_deadline};

@@ -10,7 +10,10 @@ use api::serving::{Configuration, Revision, Route, Service, label};
 use apiserver::store::{
     Error as StoreError, Event, EventKind, Key, Object as Stored, Preconditions, Store, Watch,
 };
-use control::{Action, Domain, Family, InstanceFailure, Object, RevisionObservation, routing};
+use control::{
+    Action, Domain, Family, InstanceFailure, Object, RevisionObservation, Settings, routing,
+};
+use futures_util::stream::{self, StreamExt};
 use gateway::{HostRoute, RevisionKey};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -19,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+use crate::agenda::Agenda;
 use crate::happenings;
 use crate::revision::{Hands, Runner};
 use crate::shown::{Services, Template};
@@ -27,6 +31,8 @@ use crate::workload::Workload;
 
 /// Pause after the store refused a write for a reason other than that somebody else was faster.
 const RETRY: Duration = Duration::from_millis(500);
+/// Families that are written to at the same time: the store puts what waits into one transaction.
+const AT_ONCE: usize = 128;
 
 /// Namespace and name of a family.
 type FamilyKey = (String, String);
@@ -46,7 +52,7 @@ enum Run {
 /// The one task that acts on plans.
 pub(crate) struct Controller {
     store: Store,
-    domain: Domain,
+    settings: Settings,
     hands: Hands,
     running: HashMap<RevisionKey, Running>,
     /// Runners of deleted revisions that have not left the gateway yet.
@@ -61,7 +67,7 @@ pub(crate) struct Controller {
     /// Cancelled once the gateway knows all routes that there were at the start.
     serving: CancellationToken,
     /// When a family is to be looked at again though nothing happens.
-    deadlines: BTreeMap<FamilyKey, Timestamp>,
+    agenda: Agenda<FamilyKey>,
     /// Shown for the routes.
     services: Services,
 }
@@ -69,14 +75,14 @@ pub(crate) struct Controller {
 impl Controller {
     pub(crate) fn new(
         store: Store,
-        domain: Domain,
+        settings: Settings,
         hands: Hands,
         serving: CancellationToken,
     ) -> Self {
         Self {
             services: Services::new(hands.shown.clone()),
             store,
-            domain,
+            settings,
             hands,
             running: HashMap::new(),
             retiring: HashMap::new(),
@@ -85,7 +91,7 @@ impl Controller {
             hosts: BTreeMap::new(),
             dirty: BTreeSet::new(),
             serving,
-            deadlines: BTreeMap::new(),
+            agenda: Agenda::default(),
         }
     }
 
@@ -127,7 +133,7 @@ impl Controller {
                 () = stop.cancelled() => return Ok(()),
                 events = watch.next() => self.note(&events?),
                 Some(revision) = changed.recv() => self.mark_revision(&revision),
-                () = until(self.deadlines.values().min().copied()) => self.mark_overdue(Timestamp::now()),
+                () = until(self.agenda.next()) => self.dirty.extend(self.agenda.take_due(Timestamp::now())),
             }
         }
     }
@@ -213,15 +219,6 @@ impl Controller {
         self.dirty.insert(family);
     }
 
-    fn mark_overdue(&mut self, now: Timestamp) {
-        for (family, deadline) in &self.deadlines {
-            if *deadline <= now {
-                self.dirty.insert(family.clone());
-            }
-        }
-        self.deadlines.retain(|_, deadline| *deadline > now);
-    }
-
     fn mark_revision(&mut self, revision: &RevisionKey) {
         let object = key(&REVISIONS, &revision.namespace, &revision.name)
             .and_then(|key| self.store.get(&key));
@@ -266,19 +263,25 @@ impl Controller {
 
     async fn reconcile(&mut self) {
         // What needs no write first: requests should not wait for the disk.
-        for (family_key, family) in self.serve() {
-            let now = Timestamp::now();
-            let mut refused = false;
-            for action in control::plan(&family, &self.domain, now) {
-                refused |= !self.act(&family_key, action).await;
-            }
-            let retry = refused.then(|| now.checked_add(RETRY).unwrap_or(now));
-            let deadline = [retry, family.next_deadline(now)];
-            match deadline.into_iter().flatten().min() {
-                Some(deadline) => self.deadlines.insert(family_key.clone(), deadline),
-                None => self.deadlines.remove(&family_key),
-            };
+        let families = self.serve();
+        let advanced = stream::iter(families).map(|(key, family)| self.advance(key, family));
+        let advanced: Vec<_> = advanced.buffer_unordered(AT_ONCE).collect().await;
+        for (family, deadline) in advanced {
+            self.agenda.set(family, deadline);
         }
+    }
+
+    /// Does what a family's plan says, and tells when to look at it again though nothing happens.
+    async fn advance(&self, key: FamilyKey, family: Family) -> (FamilyKey, Option<Timestamp>) {
+        let now = Timestamp::now();
+        let mut refused = false;
+        for action in control::plan(&family, &self.settings, now) {
+            refused |= !self.act(&key, action).await;
+        }
+        let retry = refused.then(|| now.checked_add(RETRY).unwrap_or(now));
+        let deadline = family.next_deadline(&self.settings.retention, now);
+        let deadline = retry.into_iter().chain(deadline).min();
+        (key, deadline)
     }
 
     /// Runs the revisions of what is to be looked at, and tells the gateway where traffic goes.
@@ -290,7 +293,8 @@ impl Controller {
             self.run_revisions(&mut family);
             moved |= self.note_hosts(&family_key, &family);
             let route = family.route.as_ref();
-            self.services.show(&family_key, route, &self.domain);
+            let domain = &self.settings.domain;
+            self.services.show(&family_key, route, domain);
             families.push((family_key, family));
         }
         if moved {
@@ -331,7 +335,7 @@ impl Controller {
 
     /// Makes sure that every revision has its runner, and notes what each sees.
     fn run_revisions(&mut self, family: &mut Family) {
-        let routed = routed(family, &self.domain);
+        let routed = routed(family, &self.settings.domain);
         for (name, revision) in &family.revisions {
             let key = RevisionKey::new(revision.metadata.namespace.as_str(), name.as_str());
             let uid = &revision.metadata.uid;
@@ -441,19 +445,21 @@ impl Controller {
     /// Notes the hosts of a family's route, and says whether they changed.
     fn note_hosts(&mut self, family_key: &FamilyKey, family: &Family) -> bool {
         let hosts: Vec<HostRoute> = match &family.route {
-            Some(route) => routing::hosts(route, family.configuration.as_ref(), &self.domain)
-                .into_iter()
-                .map(|host| HostRoute {
-                    host: host.host,
-                    targets: host
-                        .targets
-                        .into_iter()
-                        .map(|(revision, share)| {
-                            (RevisionKey::new(family_key.0.as_str(), revision), share)
-                        })
-                        .collect(),
-                })
-                .collect(),
+            Some(route) => {
+                routing::hosts(route, family.configuration.as_ref(), &self.settings.domain)
+                    .into_iter()
+                    .map(|host| HostRoute {
+                        host: host.host,
+                        targets: host
+                            .targets
+                            .into_iter()
+                            .map(|(revision, share)| {
+                                (RevisionKey::new(family_key.0.as_str(), revision), share)
+                            })
+                            .collect(),
+                    })
+                    .collect()
+            }
             None => Vec::new(),
         };
         if self.hosts.get(family_key).map_or(&[][..], Vec::as_slice) == hosts.as_slice() {

@@ -9,6 +9,7 @@
 //!                 └──────────demand────────────────────┘
 //! ```
 
+mod agenda;
 mod budget;
 mod controller;
 mod demand;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apiserver::Store;
-use control::Domain;
+use control::{Domain, Settings};
 use gateway::Gateway;
 use sandbox::Sandbox;
 use tokio::net::TcpListener;
@@ -41,6 +42,7 @@ use tracing::{info, warn};
 use vmm::kernel::Kernel;
 use vmm::{Accel, Hypervisor};
 
+pub use control::Retention;
 pub use sandbox::{Memory, Recovered, Users};
 
 use crate::budget::Budget;
@@ -87,6 +89,8 @@ pub struct Config {
     pub kernel: Kernel,
     /// How functions are saved and restored.
     pub snapshots: SnapshotConfig,
+    /// How long revisions stay that get no traffic.
+    pub retention: Retention,
 }
 
 /// How functions are saved and restored.
@@ -260,14 +264,17 @@ impl Node {
             memory: config.snapshots.memory,
             changed,
         };
-        let domain = Domain {
-            suffix: config.domain.clone(),
-            port: ingress.port(),
+        let settings = Settings {
+            domain: Domain {
+                suffix: config.domain.clone(),
+                port: ingress.port(),
+            },
+            retention: config.retention,
         };
         let stop_controller = CancellationToken::new();
         let stop_servers = CancellationToken::new();
         let serving = CancellationToken::new();
-        let controller = Controller::new(store.clone(), domain, hands, serving.clone());
+        let controller = Controller::new(store.clone(), settings, hands, serving.clone());
         let controller = tokio::spawn(controller.run(observations, stop_controller.clone()));
 
         let garbage = tokio::spawn(apiserver::collect(store.clone(), stop_servers.clone()));

@@ -6,7 +6,7 @@ use api::serving::{Service, condition};
 use serde_json::json;
 
 use super::world::{World, crashed, healthy, resolved, told};
-use crate::{ImageState, RevisionObservation};
+use crate::{ImageState, Retention, RevisionObservation};
 
 #[test]
 fn a_new_service_becomes_ready_and_stays_ready_at_zero() {
@@ -298,7 +298,10 @@ fn an_old_revision_that_traffic_or_the_template_goes_back_to_is_not_collected() 
         }
         assert_eq!(world.family.revisions.len(), 22, "{name}");
         let uid = world.revision("f-0").metadata.uid.clone();
-        world.now = world.family.next_deadline(world.now).unwrap();
+        world.now = world
+            .family
+            .next_deadline(&Retention::default(), world.now)
+            .unwrap();
         world.update(change);
         assert_eq!(
             world.targets("f.ns.example.com"),

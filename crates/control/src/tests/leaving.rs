@@ -29,7 +29,7 @@ fn busy() -> World {
 
 /// Kinds of what is planned to be done, and to what.
 fn planned(world: &World) -> Vec<(&'static str, String)> {
-    let actions = plan(&world.family, &World::domain(), world.now);
+    let actions = plan(&world.family, &World::settings(), world.now);
     actions.iter().map(crate::Action::subject).collect()
 }
 

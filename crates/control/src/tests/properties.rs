@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::world::{World, crashed, healthy, resolved};
-use crate::{RevisionObservation, plan};
+use crate::{Retention, RevisionObservation, plan};
 
 #[derive(Debug, Clone)]
 enum Event {
@@ -87,12 +87,12 @@ proptest! {
         for event in events {
             happen(&mut world, &event);
             // A plan that was carried out asks for nothing more until the time that it names.
-            let deadline = world.family.next_deadline(world.now);
+            let deadline = world.family.next_deadline(&Retention::default(), world.now);
             world.now += Duration::from_millis(1500);
             if deadline.is_some_and(|deadline| deadline <= world.now) {
                 world.settle();
             }
-            prop_assert_eq!(plan(&world.family, &World::domain(), world.now), vec![]);
+            prop_assert_eq!(plan(&world.family, &World::settings(), world.now), vec![]);
             let service = world.service();
             prop_assert_eq!(service.status.observed_generation, service.metadata.generation);
             let shares: i64 = service.status.traffic.iter().filter_map(|target| target.percent).sum();

@@ -6,7 +6,7 @@ use api::serving::condition;
 use serde_json::json;
 
 use super::world::{World, crashed, healthy, resolved, told};
-use crate::{InstanceFailure, RevisionObservation};
+use crate::{InstanceFailure, Retention, RevisionObservation};
 
 #[test]
 fn conditions_name_the_kind_of_failure() {
@@ -100,14 +100,20 @@ fn a_revision_that_is_never_ready_fails_at_its_deadline_and_may_still_make_it() 
     let mut world = World::new(&json!([]));
     world.settle();
     world.observe("f-00001", resolved());
-    let deadline = world.family.next_deadline(world.now).unwrap();
+    let deadline = world
+        .family
+        .next_deadline(&Retention::default(), world.now)
+        .unwrap();
     assert_eq!(deadline, world.now + Duration::from_secs(600));
     world.now = deadline;
     world.settle();
     let conditions = &world.revision("f-00001").status.conditions;
     assert_eq!(told(conditions, "Ready"), "False ProgressDeadlineExceeded");
     assert_eq!(told(conditions, "Active"), "False TimedOut");
-    assert_eq!(world.family.next_deadline(world.now), None);
+    assert_eq!(
+        world.family.next_deadline(&Retention::default(), world.now),
+        None
+    );
     world.observe("f-00001", healthy());
     assert_eq!(world.said("Ready"), "True");
 }

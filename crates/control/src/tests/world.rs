@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::{
-    Action, Domain, Family, ImageState, InstanceFailure, Object, RevisionObservation, plan, routing,
+    Action, Domain, Family, ImageState, InstanceFailure, Object, Retention, RevisionObservation,
+    Settings, plan, routing,
 };
 
 /// A family with the little of a store that plans need: uids and generations.
@@ -40,10 +41,17 @@ impl World {
         }
     }
 
+    pub(super) fn settings() -> Settings {
+        Settings {
+            domain: Self::domain(),
+            retention: Retention::default(),
+        }
+    }
+
     /// Plans and acts until there is nothing left to do.
     pub(super) fn settle(&mut self) {
         for _ in 0..20 {
-            let actions = plan(&self.family, &Self::domain(), self.now);
+            let actions = plan(&self.family, &Self::settings(), self.now);
             if actions.is_empty() {
                 return;
             }
@@ -53,7 +61,7 @@ impl World {
         }
         panic!(
             "the plan does not come to rest: {:?}",
-            plan(&self.family, &Self::domain(), self.now)
+            plan(&self.family, &Self::settings(), self.now)
         );
     }
 

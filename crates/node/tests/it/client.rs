@@ -62,9 +62,36 @@ impl Api {
     }
 
     pub(crate) async fn delete(&self, name: &str) {
+        self.delete_with(name, &Value::Null).await;
+    }
+
+    /// Deletes a service with these options: what becomes of its children, say.
+    pub(crate) async fn delete_with(&self, name: &str, options: &Value) {
         let path = format!("{SERVING}/services/{name}");
-        let answer = self.ask(Method::DELETE, &path, None).await;
+        let options = Some(options).filter(|it| !it.is_null());
+        let answer = self.ask(Method::DELETE, &path, options).await;
         assert!(answer.status().is_success(), "{}", answer.status());
+    }
+
+    /// A service, configuration, route or revision as it is now.
+    pub(crate) async fn get(&self, plural: &str, name: &str) -> Value {
+        let path = format!("{SERVING}/{plural}/{name}");
+        let (status, object) = self.object(Method::GET, &path, None).await;
+        assert_eq!(status, 200, "{object}");
+        object
+    }
+
+    /// Changes a service by a merge patch, and hands over what the server answers.
+    pub(crate) async fn patch(&self, name: &str, patch: &Value) -> Value {
+        let url = format!("{}{SERVING}/services/{name}", self.server);
+        let request = self.http.patch(url);
+        let request = request.header("content-type", "application/merge-patch+json");
+        let answer = timeout(LONG, request.body(patch.to_string()).send()).await;
+        let answer = answer.expect("no answer").unwrap();
+        let status = answer.status();
+        let object = answer.json().await.unwrap();
+        assert!(status.is_success(), "{status}: {object}");
+        object
     }
 
     /// Any request, and the answer's status and object.
@@ -118,6 +145,26 @@ impl Api {
         );
         let event = self.watch(&path, |event| holds(&event["object"])).await;
         event["object"].clone()
+    }
+
+    /// All states of an object from `version` on, until one is as it should be.
+    pub(crate) async fn history(
+        &self,
+        plural: &str,
+        name: &str,
+        version: &str,
+        holds: impl Fn(&Value) -> bool,
+    ) -> Vec<Value> {
+        let path = format!(
+            "{SERVING}/{plural}?watch=true&resourceVersion={version}&fieldSelector=metadata.name%3D{name}"
+        );
+        let states = std::cell::RefCell::new(Vec::new());
+        self.watch(&path, |event| {
+            states.borrow_mut().push(event["object"].clone());
+            holds(&event["object"])
+        })
+        .await;
+        states.into_inner()
     }
 
     /// Watches until an event is as it should be.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod client;
+mod collection;
 mod crashes;
 mod function;
 mod images;
@@ -10,3 +11,5 @@ mod logs;
 mod pods;
 mod rig;
 mod snapshots;
+mod traffic;
+mod updates;

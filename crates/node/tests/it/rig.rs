@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use image::{BuildSpec, Source, Store};
-use node::{Config, Memory, Node, SnapshotConfig};
+use node::{Config, Memory, Node, Retention, SnapshotConfig};
 use sys::netns::NetNs;
 use tempfile::TempDir;
 use vmm::Accel;
@@ -51,16 +51,31 @@ impl Rig {
             folder: tempfile::tempdir().unwrap(),
         };
         remains.build("/first");
-        Self::with(remains, answers).await
+        Self::with(remains, answers, Retention::default()).await
+    }
+
+    /// The same, which keeps no revision that gets no traffic.
+    pub(crate) async fn keeping_none() -> Self {
+        let remains = Remains {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        remains.build("/first");
+        let none = Retention {
+            since_create: None,
+            since_last_active: None,
+            min: 0,
+            max: Some(0),
+        };
+        Self::with(remains, u64::MAX, none).await
     }
 
     /// A node that carries on after another.
     pub(crate) async fn on(remains: Remains) -> Self {
         // None is taken by itself, but those that are there are used.
-        Self::with(remains, u64::MAX).await
+        Self::with(remains, u64::MAX, Retention::default()).await
     }
 
-    pub(crate) async fn with(remains: Remains, snapshot_after: u64) -> Self {
+    pub(crate) async fn with(remains: Remains, snapshot_after: u64, retention: Retention) -> Self {
         let habits = Habits::default();
         let (fake, functions) = hypervisor(habits.clone());
         let node = Node::start(Config {
@@ -81,6 +96,7 @@ impl Rig {
                 space: 1 << 30,
                 spare_hypervisors: 0,
             },
+            retention,
         })
         .await
         .expect("a node, which needs root");

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use crate::client::{SNAPSHOTS, told};
 use crate::function::RESTORED;
+use node::Retention;
+
 use crate::rig::{IMAGE, Rig};
 
 impl Rig {
@@ -79,7 +81,7 @@ async fn a_node_without_snapshots_neither_saves_nor_restores_and_leaves_what_the
     let rig = Rig::saving_after(2).await;
     rig.deploy("hello").await;
     let snapshot = rig.saved("hello").await;
-    let rig = Rig::with(rig.shut_down().await, 0).await;
+    let rig = Rig::with(rig.shut_down().await, 0, Retention::default()).await;
     for _ in 0..3 {
         assert_eq!(rig.call("hello").await.body, "/first");
     }

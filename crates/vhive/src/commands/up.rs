@@ -69,6 +69,7 @@ pub(crate) async fn start(
         accel,
         hypervisor_users: host::users::of_hypervisors(accel),
         kernel,
+        retention: node::Retention::default(),
         snapshots: node::SnapshotConfig {
             after: args.snapshot_after,
             memory: args.memory,
