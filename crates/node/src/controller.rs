@@ -274,10 +274,11 @@ impl Controller {
     /// Does what a family's plan says, and tells when to look at it again though nothing happens.
     async fn advance(&self, key: FamilyKey, family: Family) -> (FamilyKey, Option<Timestamp>) {
         let now = Timestamp::now();
-        let mut refused = false;
-        for action in control::plan(&family, &self.settings, now) {
-            refused |= !self.act(&key, action).await;
-        }
+        // Each is done to another object.
+        let actions = stream::iter(control::plan(&family, &self.settings, now));
+        let done = actions.map(|action| self.act(&key, action));
+        let done: Vec<bool> = done.buffered(AT_ONCE).collect().await;
+        let refused = done.contains(&false);
         let retry = refused.then(|| now.checked_add(RETRY).unwrap_or(now));
         let deadline = family.next_deadline(&self.settings.retention, now);
         let deadline = retry.into_iter().chain(deadline).min();

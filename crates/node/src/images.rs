@@ -7,10 +7,13 @@ use image::registry::Client;
 use image::{Digest, Image, Limits, Reference, RootImage, Store};
 use tracing::{info, warn};
 
+use crate::pins::{self, Pins};
+
 /// The node's images. Cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct Images {
     store: Store,
+    pins: Pins,
     registry: Arc<Client>,
     limits: Arc<Limits>,
 }
@@ -79,6 +82,7 @@ pub(crate) enum Error {
 impl Images {
     pub(crate) fn new(store: Store, registry: Client) -> Self {
         Self {
+            pins: Pins::new(store.clone()),
             store,
             registry: Arc::new(registry),
             limits: Arc::new(Limits::default()),
@@ -109,9 +113,9 @@ impl Images {
                 source,
             })?
         };
-        let (digest, holder) = (image.digest.clone(), wanted.holder.clone());
-        self.blocking(reference, move |store, _| store.pin(&digest, &holder))
-            .await?
+        let pinned = self.pins.pin(&image.digest, &wanted.holder).await;
+        pinned
+            .map_err(|pins::Stopped| Error::Stopped(reference.clone()))?
             .map_err(|source| Error::Pin {
                 reference: reference.clone(),
                 source,
@@ -130,9 +134,7 @@ impl Images {
 
     /// Lets go of what a holder that is gone had. What is not let go of, since the disk is full say, is at the next start.
     pub(crate) async fn let_go(&self, holder: String) {
-        let store = self.store.clone();
-        let done = tokio::task::spawn_blocking(move || store.retain_pins(|it| it != holder)).await;
-        if let Ok(Err(error)) = done {
+        if let Ok(Err(error)) = self.pins.let_go(holder).await {
             warn!(error = %crate::chain(&error), "cannot let go of an image");
         }
     }

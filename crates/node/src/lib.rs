@@ -18,6 +18,7 @@ mod images;
 mod instances;
 mod logs;
 mod names;
+mod pins;
 mod revision;
 mod shown;
 mod snapshots;

@@ -30,6 +30,7 @@ pub use error::Error;
 pub(crate) use error::is_disk_full;
 use layout::Layout;
 pub(crate) use layout::MARKER;
+pub use pins::Pin;
 use references::References;
 pub use root::RootImage;
 use session::Session;
@@ -45,6 +46,7 @@ pub struct Store {
 struct Inner {
     layout: Layout,
     session: Session,
+    held: root::Held,
 }
 
 /// An image in the store.
@@ -111,7 +113,11 @@ impl Store {
         // An unreadable list is found here, not in the middle of a pull.
         References::read(&layout.index())?;
         Ok(Self {
-            inner: Arc::new(Inner { layout, session }),
+            inner: Arc::new(Inner {
+                layout,
+                session,
+                held: root::Held::default(),
+            }),
         })
     }
 

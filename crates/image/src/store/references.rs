@@ -87,6 +87,10 @@ impl References {
         self.pinned.insert(holder.to_owned(), descriptor);
     }
 
+    pub(super) fn unpin(&mut self, holder: &str) {
+        self.pinned.remove(holder);
+    }
+
     pub(super) fn holders(&self) -> impl Iterator<Item = &str> {
         self.pinned.keys().map(String::as_str)
     }

@@ -1,10 +1,11 @@
 //! Root file systems: made once for each set of layers, on first use.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::layout::sync_folder;
 use super::{Error, Image, Store, is_disk_full};
@@ -29,6 +30,27 @@ pub struct RootImage {
     _hold: Arc<File>,
 }
 
+/// The files of roots that somebody in this process holds.
+#[derive(Debug, Default)]
+pub(super) struct Held(Mutex<HashMap<Digest, Weak<File>>>);
+
+impl Held {
+    fn get(&self, key: &Digest) -> Option<Arc<File>> {
+        self.files().get(key)?.upgrade()
+    }
+
+    fn put(&self, key: &Digest, file: &Arc<File>) {
+        let mut files = self.files();
+        files.retain(|_, file| file.strong_count() > 0);
+        files.insert(key.clone(), Arc::downgrade(file));
+    }
+
+    fn files(&self) -> MutexGuard<'_, HashMap<Digest, Weak<File>>> {
+        // Nothing done under the lock stops half way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Store {
     /// The root file system of `image`, which is made if there is none yet: that takes seconds for
     /// large images. However many threads and processes ask at once, one makes it.
@@ -50,31 +72,36 @@ impl Store {
         Some(file.ok()?.len())
     }
 
-    /// Opens the root and holds it.
+    /// Opens the root and holds it. However many hold it, it is open once: each may be one of a thousand revisions.
     fn open_root(&self, key: &Digest) -> Result<Option<RootImage>, Error> {
         let path = self.layout().root(key);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("open", &path)(error)),
+        let file = match self.inner.held.get(key) {
+            Some(file) => file,
+            None => match File::open(&path) {
+                Ok(file) => Arc::new(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(Error::io("open", &path)(error)),
+            },
         };
         file.lock_shared().map_err(Error::io("lock", &path))?;
         // The collector may have been faster.
         let held = file.metadata().map_err(Error::io("read", &path))?;
         match fs::metadata(&path) {
-            Ok(named) if named.ino() == held.ino() => Ok(Some(RootImage {
-                path,
-                digest: key.clone(),
-                size: held.len(),
-                _hold: Arc::new(file),
-            })),
+            Ok(named) if named.ino() == held.ino() => {
+                self.inner.held.put(key, &file);
+                Ok(Some(RootImage {
+                    path,
+                    digest: key.clone(),
+                    size: held.len(),
+                    _hold: file,
+                }))
+            }
             Ok(_) => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("read", &path)(error)),
         }
     }
 
-    /// The caller holds the lock of the root.
     fn make_root(&self, image: &Image, key: &Digest, limits: &Limits) -> Result<RootImage, Error> {
         let staging = self.stage()?;
         let mut layers = Vec::new();
@@ -103,11 +130,13 @@ impl Store {
             elapsed = ?begun.elapsed(),
             "made a root file system"
         );
+        let file = Arc::new(file);
+        self.inner.held.put(key, &file);
         Ok(RootImage {
             path,
             digest: key.clone(),
             size: flattened.size,
-            _hold: Arc::new(file),
+            _hold: file,
         })
     }
 

@@ -6,6 +6,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod benches;
 mod command_line;
 mod disk;
 mod endings;

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use image::{Digest, Error, Store};
+use image::{Digest, Error, Pin, Store};
 
 use crate::samples::{Sample, assert_usable, name};
 
@@ -148,6 +148,34 @@ fn a_pinned_image_is_found_by_its_digest_and_kept_when_it_has_lost_its_name() {
     assert_eq!(sample.store.resolve(&by_digest).unwrap(), None);
     assert!(sample.store.gc().unwrap() > 0);
     assert!(!sample.blob(&first.digest).exists());
+}
+
+#[test]
+fn many_pins_are_set_at_once_or_none_is() {
+    let sample = Sample::new();
+    let image = sample.image("a.io/fn", b"x").digest;
+    let pin = |holder: &str, image: Option<&Digest>| Pin {
+        holder: holder.to_owned(),
+        image: image.cloned(),
+    };
+    let absent = Digest::of(b"absent");
+    let pinned = || {
+        let index = std::fs::read_to_string(sample.images().join("index.json")).unwrap();
+        ["a", "b", "c"].map(|holder| index.contains(&format!("\"{holder}\"")))
+    };
+    let set = |pins: &[Pin]| sample.store.set_pins(pins);
+    set(&[pin("a", Some(&image)), pin("b", Some(&absent))]).unwrap_err();
+    assert_eq!(pinned(), [false, false, false]);
+    set(&[
+        pin("a", Some(&image)),
+        pin("b", Some(&image)),
+        pin("c", Some(&image)),
+        pin("c", None),
+    ])
+    .unwrap();
+    assert_eq!(pinned(), [true, true, false]);
+    set(&[pin("a", None), pin("c", Some(&image))]).unwrap();
+    assert_eq!(pinned(), [false, true, true]);
 }
 
 #[test]

@@ -1,0 +1,35 @@
+//! Measurements, in a small way: that they run to their end and write what they promise.
+
+use std::fs;
+
+use crate::machine::Machine;
+
+#[test]
+fn the_control_plane_is_measured_with_a_node_of_its_own() {
+    let machine = Machine::new();
+    let csv = machine.folder().join("control.csv");
+    let output = machine.ok(&[
+        "bench",
+        "control",
+        "--services",
+        "12",
+        "--watchers",
+        "3",
+        "--csv",
+        &csv.to_string_lossy(),
+    ]);
+    for row in ["apply to Ready", "list of all", "a change to all watchers"] {
+        assert!(output.contains(row), "{row}: {output}");
+    }
+    let values = fs::read_to_string(&csv).expect("the values");
+    let count = |what: &str| {
+        let start = format!("{what},");
+        values.lines().filter(|it| it.starts_with(&start)).count()
+    };
+    assert_eq!(["applied", "ready", "reached"].map(count), [12, 12, 12]);
+    // Its node, and what that had, are gone.
+    let left = fs::read_dir(machine.data_dir()).expect("the data directory");
+    let left = left.map(|it| it.expect("an entry").file_name());
+    let left: Vec<_> = left.filter(|it| it != "kernels").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
