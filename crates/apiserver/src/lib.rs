@@ -10,7 +10,7 @@ pub mod store;
 
 pub use self::{
     gc::collect,
-    http::{Admission, Config, Elsewhere, End, View, Views, router},
+    http::{Admission, Config, Elsewhere, End, Refused, View, Views, router},
     serve::serve,
     store::Store,
 };

@@ -41,7 +41,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::health::is_health_path;
-pub use self::virtual_resources::{End, View, Views};
+pub use self::virtual_resources::{End, Refused, View, Views};
 use self::{error::Failure, path::Target};
 use crate::store::{Key, Store};
 
@@ -108,6 +108,9 @@ async fn route(config: &Config, request: Request) -> Answer {
     let path = parts.uri.path();
     if let Some(document) = path.strip_prefix("/openapi/v3") {
         return openapi::get(&parts, document);
+    }
+    if let Some(refusal) = config.views.refusal(path) {
+        return Err(refusal);
     }
     if let Some(target) = config.views.target(path) {
         return virtual_resources::answer(config, &parts, body, target).await;

@@ -150,11 +150,21 @@ fn pod_status(pod: &Value, _: Timestamp) -> Value {
     status.into()
 }
 
-fn pod_restarts(pod: &Value, _: Timestamp) -> Value {
-    let restarts = containers(pod)
-        .iter()
-        .filter_map(|it| it["restartCount"].as_u64());
-    restarts.sum::<u64>().to_string().into()
+fn pod_restarts(pod: &Value, now: Timestamp) -> Value {
+    let containers = containers(pod).iter();
+    let restarts: u64 = containers
+        .clone()
+        .filter_map(|it| it["restartCount"].as_u64())
+        .sum();
+    // Times of one form: the latest text is the latest time.
+    let last = containers
+        .map(|it| &it["lastState"]["terminated"]["finishedAt"])
+        .filter(|at| at.is_string())
+        .max_by_key(|at| at.as_str());
+    match last {
+        Some(last) if restarts > 0 => format!("{restarts} ({} ago)", since(last, now)).into(),
+        _ => restarts.to_string().into(),
+    }
 }
 
 fn event_last(event: &Value, now: Timestamp) -> Value {
@@ -262,6 +272,15 @@ mod tests {
         ] {
             assert_eq!(pod_status(&pod, now()), expected);
         }
+    }
+
+    #[test]
+    fn a_pods_restarts_are_counted_and_the_last_is_dated() {
+        let pod = |restarts: u64, last: Value| json!({"status": {"containerStatuses": [{"restartCount": restarts, "lastState": last}]}});
+        let ended = json!({"terminated": {"finishedAt": "2026-01-01T23:59:30Z"}});
+        assert_eq!(pod_restarts(&pod(0, json!({})), now()), "0");
+        assert_eq!(pod_restarts(&pod(3, ended), now()), "3 (30s ago)");
+        assert_eq!(pod_restarts(&json!({}), now()), "0");
     }
 
     #[test]

@@ -25,6 +25,15 @@ use crate::store::{self, Key, Memory, Store};
 /// waited for: the object leaves when what it shows has ended.
 pub type End = Arc<dyn Fn(&Key, Option<u64>) + Send + Sync>;
 
+/// A subresource that clients know from elsewhere, and that makes no sense here.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused {
+    /// Its name in paths: `exec`, …
+    pub subresource: &'static str,
+    /// Why there is no such thing, and what to do instead.
+    pub instead: &'static str,
+}
+
 /// One resource of this kind.
 #[derive(Clone)]
 pub struct View {
@@ -32,6 +41,8 @@ pub struct View {
     pub resource: Resource,
     /// Its subresources, which routes beside these serve: `log`, …
     pub subresources: &'static [&'static str],
+    /// Those that are refused with advice; discovery does not name them.
+    pub refused: &'static [Refused],
     /// How what it shows is ended; without, it cannot be deleted.
     pub end: Option<End>,
 }
@@ -73,6 +84,34 @@ impl Views {
     pub(super) fn target<'a>(&'a self, path: &'a str) -> Option<Target<'a>> {
         path::parse(path, &self.resources)
             .filter(|target| matches!(target, Target::Collection { .. } | Target::Object { .. }))
+    }
+
+    /// Why what a path names is refused whatever is done with it, if it is.
+    pub(super) fn refusal(&self, path: &str) -> Option<Failure> {
+        let (object, subresource) = path.trim_end_matches('/').rsplit_once('/')?;
+        let Target::Object {
+            resource,
+            namespace,
+            name,
+            ..
+        } = path::parse(object, &self.resources)?
+        else {
+            return None;
+        };
+        let view = self.all.iter().find(|view| view.resource == *resource)?;
+        let mut refused = view.refused.iter();
+        let refused = refused.find(|it| it.subresource == subresource)?;
+        let key = Key::new(&resource.qualified(), namespace, name)?;
+        if self.store().get(&key).is_none() {
+            return Some(Status::not_found(resource, name).into());
+        }
+        let message = format!(
+            "{subresource} is not supported on {} {name:?}: {}",
+            resource.qualified(),
+            refused.instead
+        );
+        let status = Status::failure(405, "MethodNotAllowed", message);
+        Some(status.of(resource, name).into())
     }
 
     fn store(&self) -> &Store {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use api::Resource;
-use apiserver::{View, store::Key};
+use apiserver::{Refused, View, store::Key};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
@@ -40,6 +40,10 @@ async fn server() -> (Server, Ended) {
         View {
             resource: POD,
             subresources: &["log"],
+            refused: &[Refused {
+                subresource: "exec",
+                instead: "look from outside",
+            }],
             end: Some(Arc::new(move |key, grace| {
                 note.lock().unwrap().push((key.name().to_owned(), grace));
             })),
@@ -47,6 +51,7 @@ async fn server() -> (Server, Ended) {
         View {
             resource: EVENT,
             subresources: &[],
+            refused: &[],
             end: None,
         },
     ];
@@ -307,4 +312,123 @@ async fn discovery_names_them_with_what_can_be_done() {
     assert_eq!(pods["shortNames"], json!(["po"]));
     assert_eq!(found("pods/log")["verbs"], json!(["get"]));
     assert_eq!(found("events")["verbs"], json!(["get", "list", "watch"]));
+}
+
+#[tokio::test]
+async fn what_clients_know_from_elsewhere_is_refused_with_what_to_do_instead() {
+    let (server, _) = server().await;
+    show(&server, &POD, "a", pod("Running", "x"));
+    for method in [Method::GET, Method::POST] {
+        let path = format!("{PODS}/a/exec?command=sh");
+        let (code, status) = server.send(method, &path, &json!({})).await;
+        assert_eq!((code, &status["reason"]), (405, &json!("MethodNotAllowed")));
+        assert_eq!(
+            status["message"],
+            "exec is not supported on pods \"a\": look from outside"
+        );
+    }
+    for (path, message) in [
+        ("b/exec", "pods \"b\" not found"),
+        (
+            "a/binding",
+            "the server could not find the requested resource",
+        ),
+    ] {
+        let (code, status) = server.get(&format!("{PODS}/{path}")).await;
+        assert_eq!((code, &status["message"]), (404, &json!(message)));
+    }
+}
+
+#[tokio::test]
+async fn a_list_in_pieces_shows_one_moment() {
+    let (server, _) = server().await;
+    for name in ["a", "b", "c", "d"] {
+        show(&server, &POD, name, pod("Running", "x"));
+    }
+    let (_, first) = server.get(&format!("{PODS}?limit=2")).await;
+    assert_eq!(names(&first), ["a", "b"]);
+    assert_eq!(first["metadata"]["remainingItemCount"], 2);
+    let key = |name: &str| Key::new("pods", "default", name).unwrap();
+    server.shown.hide(&key("a"));
+    server.shown.hide(&key("d"));
+    show(&server, &POD, "e", pod("Running", "x"));
+    let token = first["metadata"]["continue"].as_str().unwrap();
+    let rest = format!("{PODS}?limit=2&continue={token}");
+    let (_, second) = server.get(&rest).await;
+    assert_eq!(names(&second), ["c", "d"]);
+    assert_eq!(second["metadata"].get("continue"), None);
+    assert_eq!(
+        first["metadata"]["resourceVersion"],
+        second["metadata"]["resourceVersion"]
+    );
+    assert_eq!(names(&server.get(PODS).await.1), ["b", "c", "e"]);
+
+    // As rows, and with a selector, too.
+    let rows = table(&server, &format!("{PODS}?limit=1&labelSelector=app%3Dx")).await;
+    assert_eq!(rows["rows"].as_array().unwrap().len(), 1);
+    assert!(rows["metadata"]["continue"].is_string());
+
+    // What has happened since is more than is remembered.
+    for count in 0..5000 {
+        show(&server, &EVENT, "e", json!({"count": count}));
+    }
+    let (code, status) = server.get(&rest).await;
+    assert_eq!((code, &status["reason"]), (410, &json!("Expired")));
+}
+
+#[tokio::test]
+async fn a_token_of_stored_objects_means_nothing_among_views() {
+    let (server, _) = server().await;
+    for name in ["a", "b"] {
+        show(&server, &POD, name, pod("Running", "x"));
+        let map = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": name}});
+        let path = "/api/v1/namespaces/default/configmaps";
+        let (code, _) = server.send(Method::POST, path, &map).await;
+        assert_eq!(code, 201);
+    }
+    let path = "/api/v1/namespaces/default/configmaps?limit=1";
+    let (_, list) = server.get(path).await;
+    let token = list["metadata"]["continue"].as_str().unwrap();
+    let (code, status) = server.get(&format!("{PODS}?continue={token}")).await;
+    assert_eq!((code, &status["reason"]), (410, &json!("Expired")));
+}
+
+#[tokio::test]
+async fn a_watch_of_views_begins_with_what_there_is_and_says_where_that_ends() {
+    let (server, _) = server().await;
+    show(&server, &POD, "a", pod("Running", "x"));
+    show(&server, &POD, "b", pod("Running", "y"));
+    let query = "watch=true&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan\
+                 &labelSelector=app%3Dx&timeoutSeconds=600";
+    let url = server.url(&format!("{PODS}?{query}"));
+    let mut watch = server.client.get(url).send().await.unwrap();
+    let mut buffer = Vec::new();
+    let first = next(&mut watch, &mut buffer).await.unwrap();
+    assert_eq!(
+        (&first["type"], &first["object"]["metadata"]["name"]),
+        (&json!("ADDED"), &json!("a"))
+    );
+    let end = next(&mut watch, &mut buffer).await.unwrap();
+    assert_eq!(end["type"], "BOOKMARK");
+    let annotations = &end["object"]["metadata"]["annotations"];
+    assert_eq!(annotations["k8s.io/initial-events-end"], "true");
+    let reached = end["object"]["metadata"]["resourceVersion"]
+        .as_str()
+        .unwrap();
+    assert_eq!(reached, server.shown.store().resource_version().to_string());
+}
+
+#[tokio::test]
+async fn versions_of_a_node_that_has_ended_are_refused_and_those_to_come_too() {
+    let (server, _) = server().await;
+    show(&server, &POD, "a", pod("Running", "x"));
+    let current = server.shown.store().resource_version();
+    for (version, code, reason) in [
+        (current - 100_000, 410, "Expired"),
+        (current + 100_000, 504, "Timeout"),
+    ] {
+        let path = format!("{PODS}?watch=true&resourceVersion={version}");
+        let (found, status) = server.get(&path).await;
+        assert_eq!((found, &status["reason"]), (code, &json!(reason)));
+    }
 }
