@@ -283,10 +283,10 @@ impl Node {
             store,
             admission: Arc::new(api::admit),
             elsewhere: vec![snapshots::ELSEWHERE],
-            views: shown.views(ends(instances.clone(), doorbells.clone())),
+            views: shown.views(ends(shown.clone(), doorbells.clone())),
             shutdown: stop_servers.clone(),
         })
-        .merge(shown::logs(instances))
+        .merge(shown::logs(instances, shown))
         .merge(snapshots::router(
             sandbox.snapshots().clone(),
             doorbells.clone(),
@@ -385,15 +385,14 @@ fn describe(config: &Config) -> String {
 }
 
 /// What is done when a client deletes a Pod: whoever runs its instance is told. One whose revision is on its way out ends anyway.
-fn ends(instances: Instances, doorbells: Doorbells) -> apiserver::End {
+fn ends(shown: Shown, doorbells: Doorbells) -> apiserver::End {
     Arc::new(move |key, grace| {
-        let instance = instances.get(key.name());
-        if let Some(instance) = instance.filter(|it| *it.revision.namespace == *key.namespace()) {
+        if let Some(revision) = shown.revision_of(key.namespace(), key.name()) {
             let command = Command::End {
                 instance: key.name().to_owned(),
                 grace,
             };
-            doorbells.tell(&instance.revision, command);
+            doorbells.tell(&revision, command);
         }
     })
 }

@@ -1,5 +1,6 @@
 //! What a Revision asks to be run, taken out of its Kubernetes shape: the door behind which nothing knows Knative.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -194,14 +195,22 @@ impl Workload {
     pub(crate) fn given(&self, sources: &Sources) -> Result<Given, sources::Error> {
         let namespace = &*self.key.namespace;
         let lookup = |object: &ObjectName| sources.find(namespace, object);
-        // Knative's runtime contract, "Process".
-        let own = [
+        self.wishes.fulfil(namespace, &lookup, &self.own_env())
+    }
+
+    /// The variables that every function has (Knative's runtime contract, "Process").
+    pub(crate) fn own_env(&self) -> [(&'static str, Cow<'_, str>); 4] {
+        [
             ("PORT", self.port.to_string().into()),
             ("K_SERVICE", self.service.as_str().into()),
             ("K_CONFIGURATION", self.configuration.as_str().into()),
             ("K_REVISION", (&*self.key.name).into()),
-        ];
-        self.wishes.fulfil(namespace, &lookup, &own)
+        ]
+    }
+
+    /// Where its function listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// What the sandbox is to start. `memory` is how memory arrives where the revision does not say; without, no snapshot is

@@ -26,8 +26,7 @@ use super::{Command, Hands};
 use crate::images;
 use crate::instances::Instance;
 use crate::logs;
-use crate::names;
-use crate::shown::Template;
+use crate::shown::{Obstacle, Template};
 use crate::sources::{self, Given};
 use crate::workload::Workload;
 
@@ -543,8 +542,8 @@ impl Actor {
                 return;
             }
         };
-        let id = match names::instance(&self.workload.key.name) {
-            Ok(id) => id,
+        let id = match self.faces.next(now) {
+            Ok(id) => id.to_owned(),
             Err(error) => {
                 warn!(revision = %self.workload.key, %error, "no random name");
                 return;
@@ -559,7 +558,7 @@ impl Actor {
         self.starved = false;
         if self.hands.instances.get(&id).is_some() {
             // Its name, and its log, are another's; the next tick finds a better one.
-            return;
+            return self.faces.leave_next();
         }
         let log = self.hands.logs.of(&self.workload.key, &id);
         let reference = &self.workload.image.reference;
@@ -617,6 +616,9 @@ impl Actor {
     /// Ends an instance because a client wants it, whether it is needed or not; of one that has ended, the remains go.
     fn end(&mut self, id: &str, grace: Option<u64>) {
         let Some(handle) = self.fleet.take_out_one(id) else {
+            if self.faces.is_next(id) {
+                return self.faces.leave_next();
+            }
             let gone = self.hands.instances.forget(&self.workload.key, id);
             return self.forget(gone.into_iter().collect());
         };
@@ -630,6 +632,25 @@ impl Actor {
     fn show(&mut self, now: Timestamp) {
         for (handle, sight) in self.fleet.sights() {
             self.faces.see(handle, sight, now);
+        }
+        let census = self.fleet.census();
+        if self.desired <= census.starting + census.ready {
+            self.faces.complete();
+        } else if let Some(obstacle) = self.obstacle(now) {
+            self.faces.wait(obstacle, now);
+        }
+    }
+
+    /// Why an instance that is wanted has not been started.
+    fn obstacle(&self, now: Timestamp) -> Option<Obstacle> {
+        match (&self.image, &self.image_failure) {
+            (None, Some(failure)) => Some(Obstacle::NoImage(failure.message.clone())),
+            (None, None) => Some(Obstacle::Image(self.workload.image.to_string())),
+            _ => {
+                let pause = self.backoff.pending(now).map(Obstacle::Pause);
+                let want = self.want().map(|want| Obstacle::Config(want.message));
+                pause.or(want).or(self.starved.then_some(Obstacle::Memory))
+            }
         }
     }
 
@@ -696,6 +717,7 @@ impl Actor {
         for handle in &members {
             self.faces.leaves(handle, Timestamp::now());
         }
+        self.faces.leave_next();
         // The gateway forgets its endpoints with the revision, so they are asked for first.
         let ends: Vec<_> = members
             .iter()

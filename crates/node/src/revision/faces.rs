@@ -1,18 +1,26 @@
 //! How a revision's instances look from the API: what is shown of each is kept up to date, and events tell what became of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
 
 use jiff::Timestamp;
 use sandbox::{Handle, State};
 
-use crate::shown::{About, Life, Recorder, Shown, Sight, Template};
+use crate::names;
+use crate::shown::{About, Ended, Life, Obstacle, Place, Recorder, Shown, Sight, Template};
 
-/// The instances of a revision that live, as they are shown.
+/// The instances of a revision that live, as they are shown, and the one that is to come.
 pub(super) struct Faces {
     template: Template,
     shown: Shown,
     events: Recorder,
     lives: BTreeMap<String, Life>,
+    /// Who comes next.
+    next: Option<Place>,
+    /// What it waits for, as it is shown.
+    waits: Option<Obstacle>,
+    /// Those that failed and have no successor yet.
+    failed: VecDeque<Ended>,
 }
 
 impl Faces {
@@ -22,6 +30,9 @@ impl Faces {
             shown,
             events,
             lives: BTreeMap::new(),
+            next: None,
+            waits: None,
+            failed: VecDeque::new(),
         }
     }
 
@@ -30,9 +41,58 @@ impl Faces {
         &self.template.container
     }
 
-    /// An instance begins its life; its image is `image_id`.
+    /// The name of the next instance, which its Pod may have already.
+    pub(super) fn next(&mut self, now: Timestamp) -> io::Result<&str> {
+        if self.next.is_none() {
+            let id = names::instance(&self.template.revision)?;
+            self.next = Some(Place::new(id, now));
+        }
+        Ok(self.next.as_ref().map_or("", |place| &place.id))
+    }
+
+    /// The next instance waits for this.
+    pub(super) fn wait(&mut self, obstacle: Obstacle, now: Timestamp) {
+        // Without random bytes there is no name, as there will be no instance.
+        if self.waits.as_ref() == Some(&obstacle) || self.next(now).is_err() {
+            return;
+        }
+        let Some(place) = &self.next else {
+            return;
+        };
+        let why = (&obstacle, self.failed.front());
+        self.shown.show_waiting(&self.template, place, why);
+        place.record(&obstacle, &self.template.namespace, &self.events);
+        self.waits = Some(obstacle);
+    }
+
+    /// All instances that are wanted are there: none waits, and those that failed have their successors, if they need any.
+    pub(super) fn complete(&mut self) {
+        self.failed.clear();
+        if self.waits.is_some() {
+            self.leave_next();
+        }
+    }
+
+    /// Whether that is the name of the next instance.
+    pub(super) fn is_next(&self, name: &str) -> bool {
+        self.next.as_ref().is_some_and(|place| place.id == name)
+    }
+
+    /// Gives up the name of the next instance: another has it, or a client has deleted its Pod.
+    pub(super) fn leave_next(&mut self) {
+        self.waits = None;
+        if let Some(place) = self.next.take() {
+            self.hide(&place.id);
+        }
+    }
+
+    /// The next instance begins its life; its image is `image_id`.
     pub(super) fn begins(&mut self, handle: &Handle, image_id: String, now: Timestamp) {
-        let life = Life::begins(handle, image_id, now);
+        self.waits = None;
+        let place = self.next.take().filter(|it| it.id == handle.id());
+        let place = place.unwrap_or_else(|| Place::new(handle.id().to_owned(), now));
+        let predecessor = self.failed.pop_front();
+        let life = Life::begins(handle, place, image_id, predecessor, now);
         self.shown.show_instance(&self.template, &life);
         life.record(None, self.context(), &self.events);
         self.lives.insert(handle.id().to_owned(), life);
@@ -54,6 +114,7 @@ impl Faces {
             self.template.container.as_str(),
         );
         life.record(Some(&before), context, &self.events);
+        self.failed.extend(life.ending());
         if life.sight().state.is_terminal() {
             self.lives.remove(handle.id());
         }

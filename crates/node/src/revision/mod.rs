@@ -108,6 +108,7 @@ impl Runner {
         let withdrawn = CancellationToken::new();
         let guard = withdrawn.clone().drop_guard();
         let references = workload.references();
+        let template = template.given(&workload.own_env(), workload.port());
         let actor = actor::Actor::new(Arc::new(workload), template, hands, publish, guard);
         let task = tokio::spawn(actor.run(inbox, predecessor));
         Self {

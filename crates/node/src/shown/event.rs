@@ -5,20 +5,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::event_book::{Book, Entry};
+use super::event_book::{Book, Entry, Happening};
 use super::{EVENTS, Shown, seconds};
 
 /// Who says so.
 const COMPONENT: &str = "vhive";
+/// Characters of a message, as Kubernetes has it.
+const LONGEST: usize = 1024;
 
 /// What an event is about.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct About {
     pub(crate) api_version: String,
     pub(crate) kind: String,
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) uid: String,
+}
+
+impl About {
+    pub(super) fn pod(namespace: &str, name: &str, uid: &str) -> Self {
+        Self {
+            api_version: "v1".to_owned(),
+            kind: "Pod".to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+        }
+    }
 }
 
 /// Writes events. Cloning is cheap.
@@ -38,12 +52,12 @@ impl Recorder {
 
     /// Something happened as it should.
     pub(crate) fn normal(&self, about: &About, reason: &str, message: impl Into<String>) {
-        self.record(about, (false, reason, message.into()));
+        self.record(about, false, reason, message.into());
     }
 
     /// Something happened that somebody may have to do something about.
     pub(crate) fn warning(&self, about: &About, reason: &str, message: impl Into<String>) {
-        self.record(about, (true, reason, message.into()));
+        self.record(about, true, reason, message.into());
     }
 
     /// Drops what is too old to be of interest.
@@ -52,26 +66,37 @@ impl Recorder {
         self.hide(book.expire(Timestamp::now()));
     }
 
-    fn record(&self, about: &About, what: (bool, &str, String)) {
+    fn record(&self, about: &About, warning: bool, reason: &str, message: String) {
+        let what = Happening {
+            about: about.clone(),
+            warning,
+            reason: reason.to_owned(),
+            message: message.chars().take(LONGEST).collect(),
+        };
         // Shown under the lock, so that the last count is what is shown last.
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        let (entry, gone) = book.note(about, what, Timestamp::now());
+        let (entry, gone) = book.note(what, Timestamp::now());
         let object = object(&entry, self.shown.host());
         self.shown
-            .show(&EVENTS, &entry.about.namespace, &entry.name, object);
+            .show(&EVENTS, &about.namespace, &entry.name, object);
         self.hide(gone);
     }
 
     fn hide(&self, entries: Vec<Entry>) {
         for entry in entries {
             self.shown
-                .hide(&EVENTS, &entry.about.namespace, &entry.name);
+                .hide(&EVENTS, &entry.what.about.namespace, &entry.name);
         }
     }
 }
 
 fn object(entry: &Entry, host: &str) -> Value {
-    let about = &entry.about;
+    let Happening {
+        about,
+        warning,
+        reason,
+        message,
+    } = &*entry.what;
     json!({
         "kind": "Event",
         "apiVersion": "v1",
@@ -80,9 +105,9 @@ fn object(entry: &Entry, host: &str) -> Value {
             "kind": about.kind, "apiVersion": about.api_version, "namespace": about.namespace, "name": about.name,
             "uid": about.uid,
         },
-        "type": if entry.warning { "Warning" } else { "Normal" },
-        "reason": entry.reason,
-        "message": entry.message,
+        "type": if *warning { "Warning" } else { "Normal" },
+        "reason": reason,
+        "message": message,
         "source": {"component": COMPONENT, "host": host},
         "firstTimestamp": seconds(entry.first),
         "lastTimestamp": seconds(entry.last),

@@ -20,7 +20,7 @@ pub(super) fn object(template: &Template, life: &Life) -> Value {
             "lastTransitionTime": life.serving_changed.to_string(),
         }],
         "start": life.start(),
-        "startTime": life.created.to_string(),
+        "startTime": life.begun.to_string(),
         "phases": phases,
         "imageID": life.image_id,
     });
@@ -49,7 +49,7 @@ pub(super) fn object(template: &Template, life: &Life) -> Value {
             "namespace": template.namespace,
             "uid": life.uid,
             // With its fraction: instances are told apart by it.
-            "creationTimestamp": life.created.to_string(),
+            "creationTimestamp": life.begun.to_string(),
             "labels": template.labels,
             "ownerReferences": [template.owner],
         },

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sandbox::{Handle, State};
+use sandbox::{Failure, Handle, State};
 
-use super::{About, Recorder};
+use super::{About, Place, Recorder};
 
 /// An instance at a moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +19,27 @@ pub(crate) struct Sight {
     pub(crate) pid: Option<u32>,
 }
 
+/// An instance that failed, as the one that takes its place remembers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(super) id: String,
+    pub(super) failure: Failure,
+    /// Since when it ran; of one that never did, since when it was to.
+    pub(super) started: Timestamp,
+    pub(super) at: Timestamp,
+    /// How many have failed one after the other, itself included.
+    pub(super) in_a_row: u32,
+}
+
 /// What is known of an instance.
 #[derive(Debug, Clone)]
 pub(crate) struct Life {
     pub(super) id: String,
     pub(super) uid: String,
+    /// When it was first wanted.
     pub(super) created: Timestamp,
+    /// When its start began.
+    pub(super) begun: Timestamp,
     /// What it is restored from; one without is booted.
     pub(super) snapshot: Option<String>,
     pub(super) sight: Sight,
@@ -38,15 +53,24 @@ pub(crate) struct Life {
     pub(super) phases: Vec<(&'static str, Duration)>,
     /// `repository@digest` of its image.
     pub(super) image_id: String,
+    /// Whose place it has taken.
+    pub(super) predecessor: Option<Ended>,
 }
 
 impl Life {
-    /// One that begins.
-    pub(crate) fn begins(handle: &Handle, image_id: String, now: Timestamp) -> Self {
+    /// One that begins, in a place that was kept for it.
+    pub(crate) fn begins(
+        handle: &Handle,
+        place: Place,
+        image_id: String,
+        predecessor: Option<Ended>,
+        now: Timestamp,
+    ) -> Self {
         Self {
-            id: handle.id().to_owned(),
-            uid: uuid::Uuid::new_v4().to_string(),
-            created: now,
+            id: place.id,
+            uid: place.uid,
+            created: place.created,
+            begun: now,
             snapshot: handle.snapshot().map(|it| it.manifest().id.clone()),
             sight: Sight {
                 state: State::Pending,
@@ -60,6 +84,7 @@ impl Life {
             ended: None,
             phases: Vec::new(),
             image_id,
+            predecessor,
         }
     }
 
@@ -95,6 +120,20 @@ impl Life {
         self.sight.state == State::Stopped
     }
 
+    /// How it failed, if it has.
+    pub(crate) fn ending(&self) -> Option<Ended> {
+        let State::Failed(failure) = &self.sight.state else {
+            return None;
+        };
+        Some(Ended {
+            id: self.id.clone(),
+            failure: failure.clone(),
+            started: self.ready_since.unwrap_or(self.begun),
+            at: self.ended.unwrap_or(self.begun),
+            in_a_row: 1 + self.predecessor.as_ref().map_or(0, |it| it.in_a_row),
+        })
+    }
+
     /// How it was started, in a word.
     pub(super) fn start(&self) -> &'static str {
         match self.snapshot {
@@ -105,13 +144,7 @@ impl Life {
 
     /// The Pod, as events name it.
     fn about(&self, namespace: &str) -> About {
-        About {
-            api_version: "v1".to_owned(),
-            kind: "Pod".to_owned(),
-            namespace: namespace.to_owned(),
-            name: self.id.clone(),
-            uid: self.uid.clone(),
-        }
+        About::pod(namespace, &self.id, &self.uid)
     }
 
     /// Writes events of what has changed since `before`; None for one that has just begun.
@@ -158,7 +191,7 @@ impl Life {
                 }
                 None => News::normal("Started", format!("Started container {container}")),
             });
-            let took = ready.duration_since(self.created).as_secs_f64();
+            let took = ready.duration_since(self.begun).as_secs_f64();
             let phases: Vec<String> = self
                 .phases
                 .iter()
@@ -204,7 +237,7 @@ impl News {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use sandbox::{Exit, Failure, Reason};
+    use sandbox::{Exit, Reason};
 
     use super::*;
 
@@ -215,6 +248,7 @@ pub(super) mod tests {
             id: "hello-00001-deployment-x7k2p".to_owned(),
             uid: "uid-of-pod".to_owned(),
             created: time("2026-01-02T03:04:05.5Z"),
+            begun: time("2026-01-02T03:04:05.5Z"),
             snapshot: None,
             sight: Sight {
                 serving: state == State::Ready,
@@ -228,6 +262,7 @@ pub(super) mod tests {
             ended: ended.then(|| time("2026-01-02T03:05:00Z")),
             phases: vec![("boot", Duration::from_millis(700))],
             image_id: "dev.local/hello@sha256:00".to_owned(),
+            predecessor: None,
         }
     }
 

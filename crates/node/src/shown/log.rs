@@ -17,18 +17,27 @@ use jiff::Timestamp;
 use sandbox::State as InstanceState;
 use sandbox::logs::{self, From, Line};
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::PODS;
+use super::container::instance_of;
+use super::{PODS, Shown};
 use crate::instances::{Instance, Instances};
 
 /// Entries that are sent as one piece, if they are there: a log of many short lines would be as many frames.
 const PIECE: usize = 256;
 
 /// The route of logs, also of instances that have ended and are no Pods any more.
-pub(crate) fn router(instances: Instances) -> Router {
+pub(crate) fn router(instances: Instances, shown: Shown) -> Router {
     Router::new()
         .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(log))
-        .with_state(instances)
+        .with_state(Known { instances, shown })
+}
+
+/// Where logs are looked for.
+#[derive(Clone)]
+struct Known {
+    instances: Instances,
+    shown: Shown,
 }
 
 /// `PodLogOptions`.
@@ -84,11 +93,11 @@ impl Options {
 }
 
 async fn log(
-    State(instances): State<Instances>,
+    State(known): State<Known>,
     Path((namespace, name)): Path<(String, String)>,
     options: Result<Query<Options>, QueryRejection>,
 ) -> Response {
-    match answer(&instances, &namespace, &name, options).await {
+    match answer(&known, &namespace, &name, options).await {
         Ok(body) => plain(body),
         Err(status) => {
             let code =
@@ -98,33 +107,80 @@ async fn log(
     }
 }
 
+type Refusal = Box<Status>;
+
+fn refused(message: String) -> Refusal {
+    Box::new(Status::bad_request(message))
+}
+
+impl Known {
+    /// The instance whose log is asked for (`kubelet_pods.go`, `validateContainerLogStatus`). One that waits to be started has
+    /// the log of its predecessor; one that was stopped is a Pod no more, and still has its own.
+    fn instance(
+        &self,
+        (namespace, name): (&str, &str),
+        options: &Options,
+    ) -> Result<Instance, Refusal> {
+        let of_namespace = |id: &str| {
+            let instance = self.instances.get(id)?;
+            (*instance.revision.namespace == *namespace).then_some(instance)
+        };
+        let pod = self.shown.pod(namespace, name);
+        let itself = of_namespace(name);
+        let container = match (&pod, &itself) {
+            (Some(pod), _) => text(pod, "/spec/containers/0/name").to_owned(),
+            (None, Some(instance)) => instance.container.clone(),
+            (None, None) => return Err(Box::new(Status::not_found(&PODS, name))),
+        };
+        let asked = &options.container;
+        if !asked.is_empty() && *asked != container {
+            return Err(refused(format!(
+                "container {asked} is not valid for pod {name}"
+            )));
+        }
+        let pod = pod.unwrap_or_default();
+        let status = &pod["status"]["containerStatuses"][0];
+        let predecessor = || {
+            let id = instance_of(text(status, "/lastState/terminated/containerID"))?;
+            of_namespace(id)
+        };
+        if options.previous {
+            return predecessor().ok_or_else(|| {
+                refused(format!(
+                    "previous terminated container {container:?} in pod {name:?} not found"
+                ))
+            });
+        }
+        itself.or_else(predecessor).ok_or_else(|| {
+            let waits = match text(status, "/state/waiting/reason") {
+                "ImagePullBackOff" => "trying and failing to pull image",
+                "" => "it has not been scheduled",
+                reason => reason,
+            };
+            refused(format!(
+                "container {container:?} in pod {name:?} is waiting to start: {waits}"
+            ))
+        })
+    }
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    let found = object.pointer(pointer).and_then(Value::as_str);
+    found.unwrap_or_default()
+}
+
 async fn answer(
-    instances: &Instances,
+    known: &Known,
     namespace: &str,
     name: &str,
     options: Result<Query<Options>, QueryRejection>,
-) -> Result<Body, Box<Status>> {
-    let refused = |message: String| Box::new(Status::bad_request(message));
+) -> Result<Body, Refusal> {
     let Query(options) = options.map_err(|error| refused(error.body_text()))?;
     if let Some((field, message)) = options.error() {
         return Err(Box::new(invalid(name, field, &message)));
     }
-    let instance = instances
-        .get(name)
-        .filter(|instance| &*instance.revision.namespace == namespace)
-        .ok_or_else(|| Box::new(Status::not_found(&PODS, name)))?;
+    let instance = known.instance((namespace, name), &options)?;
     let container = &instance.container;
-    if !options.container.is_empty() && options.container != *container {
-        let asked = &options.container;
-        return Err(refused(format!(
-            "container {asked} is not valid for pod {name}"
-        )));
-    }
-    if options.previous {
-        return Err(refused(format!(
-            "previous terminated container {container:?} in pod {name:?} not found"
-        )));
-    }
     let from = options.tail_lines.map_or(From::Start, |lines| {
         From::Tail(usize::try_from(lines).unwrap_or(usize::MAX))
     });

@@ -1,8 +1,9 @@
 //! What the API shows of what runs, and nobody writes: Pods and Instances, Events, and the Services of routes.
 //!
-//! Instances are shown twice: as Pods, which are there while the instance lives or has something to say of its failure, and as
-//! what they are, also when they have ended lately.
+//! Instances are shown twice: as Pods, which are there from when the instance is wanted, while it lives, and when it has something to
+//! say of its failure; and as what they are, also when they have ended lately.
 
+mod container;
 mod event;
 mod event_book;
 mod instance;
@@ -11,21 +12,24 @@ mod log;
 mod pod;
 mod service;
 mod template;
+mod waiting;
 
 use std::fs;
 use std::sync::Arc;
 
 use api::Resource;
 use apiserver::store::{Key, Memory};
-use apiserver::{End, View, Views};
+use apiserver::{End, Refused, View, Views};
+use gateway::RevisionKey;
 use jiff::Timestamp;
 use serde_json::Value;
 
 pub(crate) use self::event::{About, Recorder};
-pub(crate) use self::life::{Life, Sight};
+pub(crate) use self::life::{Ended, Life, Sight};
 pub(crate) use self::log::router as logs;
 pub(crate) use self::service::Services;
 pub(crate) use self::template::Template;
+pub(crate) use self::waiting::{Obstacle, Place};
 
 const fn core(
     kind: &'static str,
@@ -57,6 +61,26 @@ const INSTANCES: Resource = Resource {
     namespaced: true,
 };
 
+/// What people are used to do with Pods, and what to do here.
+const NO_WAY_IN: [Refused; 4] = [
+    Refused {
+        subresource: "exec",
+        instead: "nothing but its function runs in a microVM; kubectl logs has what it prints, and vhive invoke calls it",
+    },
+    Refused {
+        subresource: "attach",
+        instead: "kubectl logs -f has what it prints, and functions have no standard input",
+    },
+    Refused {
+        subresource: "portforward",
+        instead: "functions are reached through the ingress: vhive invoke calls one, and kubectl get ksvc has its URL",
+    },
+    Refused {
+        subresource: "ephemeralcontainers",
+        instead: "a microVM runs one container; kubectl logs has what it prints, and kubectl describe what happened to it",
+    },
+];
+
 /// Where things are shown. Cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct Shown {
@@ -81,17 +105,19 @@ impl Shown {
 
     /// For the API; `end` is told which Pod a client wants to be ended.
     pub(crate) fn views(&self, end: End) -> Views {
-        let view = |resource, subresources, end| View {
+        let view = |resource| View {
             resource,
-            subresources,
-            end,
+            subresources: &[],
+            refused: &[],
+            end: None,
         };
-        let views = vec![
-            view(PODS, &["log"], Some(end)),
-            view(EVENTS, &[], None),
-            view(SERVICES, &[], None),
-            view(INSTANCES, &[], None),
-        ];
+        let pods = View {
+            subresources: &["log"],
+            refused: &NO_WAY_IN,
+            end: Some(end),
+            ..view(PODS)
+        };
+        let views = vec![pods, view(EVENTS), view(SERVICES), view(INSTANCES)];
         Views::new(views, self.memory.clone())
     }
 
@@ -126,6 +152,30 @@ impl Shown {
             let pod = pod::object(template, life, &self.host);
             self.show(&PODS, namespace, name, pod);
         }
+    }
+
+    /// Shows a Pod that waits to be an instance, and takes the place of one that ended so.
+    pub(crate) fn show_waiting(
+        &self,
+        template: &Template,
+        place: &Place,
+        (obstacle, last): (&Obstacle, Option<&Ended>),
+    ) {
+        let pod = pod::waiting(template, place, (obstacle, last), &self.host);
+        self.show(&PODS, &template.namespace, &place.id, pod);
+    }
+
+    /// A Pod as it is shown.
+    fn pod(&self, namespace: &str, name: &str) -> Option<Value> {
+        let key = Key::new(&PODS.qualified(), namespace, name)?;
+        Some(self.memory.store().get(&key)?.value())
+    }
+
+    /// Whose Pod it is.
+    pub(crate) fn revision_of(&self, namespace: &str, name: &str) -> Option<RevisionKey> {
+        let pod = self.pod(namespace, name)?;
+        let revision = pod["metadata"]["ownerReferences"][0]["name"].as_str()?;
+        Some(RevisionKey::new(namespace, revision))
     }
 
     /// Shows nothing of an instance any more.

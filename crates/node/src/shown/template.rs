@@ -1,5 +1,8 @@
 //! What all Pods of a revision have in common, taken from the Revision.
 
+use std::borrow::Cow;
+
+use api::core::Container;
 use api::meta::{OwnerReference, StringMap};
 use api::serving::{API_VERSION, Revision, label};
 use serde_json::{Value, json};
@@ -8,6 +11,9 @@ use super::About;
 
 /// What a container is called that has no name.
 pub(super) const CONTAINER: &str = "user-container";
+
+/// What Knative calls the port that functions listen on.
+const PORT: &str = "user-port";
 
 const REVISION: &str = "serving.knative.dev/revision";
 const REVISION_UID: &str = "serving.knative.dev/revisionUID";
@@ -34,6 +40,8 @@ pub(crate) struct Template {
     /// Name of the container that the function runs in.
     pub(crate) container: String,
     pub(super) image: String,
+    /// As Kubernetes reckons it from what is asked for.
+    pub(super) qos_class: &'static str,
 }
 
 impl Template {
@@ -66,7 +74,24 @@ impl Template {
             spec: spec(revision),
             container: if name.is_empty() { CONTAINER } else { name }.to_owned(),
             image: container.map(|it| it.image.clone()).unwrap_or_default(),
+            qos_class: container.map_or("BestEffort", qos_class),
         }
+    }
+
+    /// The same, with what every function is given beside what its revision says: variables, and a port to listen on.
+    pub(crate) fn given(mut self, env: &[(&str, Cow<'_, str>)], port: u16) -> Self {
+        let container = &mut self.spec["containers"][0];
+        let mut all = match container["env"].take() {
+            Value::Array(written) => written,
+            _ => Vec::new(),
+        };
+        let own = env.iter();
+        all.extend(own.map(|(name, value)| json!({"name": name, "value": value})));
+        container["env"] = all.into();
+        if container["ports"].is_null() {
+            container["ports"] = json!([{"name": PORT, "containerPort": port, "protocol": "TCP"}]);
+        }
+        self
     }
 
     /// The revision, as events name it.
@@ -95,8 +120,10 @@ fn spec(revision: &Revision) -> Value {
             // What Kubernetes fills in, and prints.
             let ports = value.get_mut("ports").and_then(Value::as_array_mut);
             for port in ports.into_iter().flatten() {
-                if port["protocol"].is_null() {
-                    port["protocol"] = "TCP".into();
+                for (field, value) in [("name", PORT), ("protocol", "TCP")] {
+                    if port[field].is_null() {
+                        port[field] = value.into();
+                    }
                 }
             }
             value
@@ -119,4 +146,49 @@ fn spec(revision: &Revision) -> Value {
         value["serviceAccountName"] = json!(spec.service_account_name);
     }
     value
+}
+
+/// `pkg/apis/core/v1/helper/qos`: what is not requested is what it is limited to.
+fn qos_class(container: &Container) -> &'static str {
+    let (limits, requests) = (&container.resources.limits, &container.resources.requests);
+    let counted = ["cpu", "memory"];
+    let guaranteed = |name: &&str| {
+        let limit = limits.get(*name);
+        limit.is_some() && requests.get(*name).is_none_or(|it| Some(it) == limit)
+    };
+    if counted.iter().all(guaranteed) {
+        "Guaranteed"
+    } else if counted
+        .iter()
+        .any(|name| limits.contains_key(*name) || requests.contains_key(*name))
+    {
+        "Burstable"
+    } else {
+        "BestEffort"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_class_of_service_follows_from_what_is_asked_for() {
+        for (resources, expected) in [
+            (json!({}), "BestEffort"),
+            (json!({"limits": {"memory": "1Gi"}}), "Burstable"),
+            (json!({"requests": {"cpu": "1"}}), "Burstable"),
+            (
+                json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}),
+                "Burstable",
+            ),
+            (
+                json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1"}}),
+                "Guaranteed",
+            ),
+        ] {
+            let container = serde_json::from_value(json!({"resources": resources})).unwrap();
+            assert_eq!(qos_class(&container), expected, "{resources}");
+        }
+    }
 }

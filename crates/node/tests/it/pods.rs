@@ -212,6 +212,139 @@ async fn a_pod_whose_function_crashed_stays_with_its_log_and_its_exit_code() {
     rig.shut_down().await;
 }
 
+/// What the container of a Pod waits for.
+fn waits_for(pod: &Value) -> &Value {
+    &pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_whose_image_is_not_to_be_had_is_a_pod_that_says_so() {
+    let rig = Rig::new().await;
+    let none = json!({});
+    rig.api.create("hello", "dev.local/nothing", &none).await;
+    let pods = format!("{CORE}/pods");
+    let failing =
+        |pods: &[Value]| pods.len() == 1 && *waits_for(&pods[0]) == json!("ImagePullBackOff");
+    let pod = rig.shows(&pods, failing).await.remove(0);
+    assert_eq!(pod["status"]["phase"], "Pending");
+    rig.told(name(&pod), &["Failed"]).await;
+    let path = format!("{pods}/{}/log", name(&pod));
+    let (code, status) = rig.api.object(Method::GET, &path, None).await;
+    let message = format!(
+        "container \"user-container\" in pod \"{}\" is waiting to start: trying and failing to pull image",
+        name(&pod)
+    );
+    assert_eq!((code, &status["message"]), (400, &json!(message)));
+
+    // Deleting it helps nothing: another waits.
+    assert_eq!(rig.delete_pod(name(&pod), &json!({})).await.0, 200);
+    rig.shows(&pods, |pods| failing(pods) && name(&pods[0]) != name(&pod))
+        .await;
+    rig.api.delete("hello").await;
+    rig.shows(&pods, <[_]>::is_empty).await;
+    rig.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_takes_the_pod_that_waited_for_what_it_is_given() {
+    let rig = Rig::new().await;
+    let service = json!({
+        "apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "hello"},
+        "spec": {"template": {"spec": {"containers": [{
+            "image": IMAGE, "env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
+        }]}}},
+    });
+    let path = "/apis/serving.knative.dev/v1/namespaces/default/services";
+    let (code, refused) = rig.api.object(Method::POST, path, Some(&service)).await;
+    assert_eq!(code, 201, "{refused}");
+    let pods = format!("{CORE}/pods");
+    let waiting = rig
+        .shows(&pods, |pods| {
+            pods.len() == 1 && *waits_for(&pods[0]) == json!("CreateContainerConfigError")
+        })
+        .await
+        .remove(0);
+    let secret = json!({
+        "kind": "Secret", "apiVersion": "v1", "metadata": {"name": "s"}, "stringData": {"k": "hidden"},
+    });
+    let (code, refused) = rig
+        .api
+        .object(Method::POST, &format!("{CORE}/secrets"), Some(&secret))
+        .await;
+    assert_eq!(code, 201, "{refused}");
+    let pod = rig
+        .shows(&pods, |pods| pods.len() == 1 && is_ready(&pods[0]))
+        .await
+        .remove(0);
+    for field in ["name", "uid", "creationTimestamp"] {
+        assert_eq!(pod["metadata"][field], waiting["metadata"][field]);
+    }
+    assert!(!pod.to_string().contains("hidden"), "{pod:#}");
+    rig.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn between_two_tries_a_pod_waits_and_has_the_log_of_its_predecessor() {
+    let rig = Rig::new().await;
+    rig.deploy("hello").await;
+    // One that nobody has called for a while is not started again when it ends.
+    assert_eq!(rig.call("hello").await.status, 200);
+    rig.habits.crash(true);
+    rig.functions.next().await.listen().now();
+    let pods = format!("{CORE}/pods");
+    let waits = |pod: &&Value| *waits_for(pod) == json!("CrashLoopBackOff");
+    let found = rig
+        .shows(&pods, |pods| pods.iter().any(|pod| waits(&pod)))
+        .await;
+    let pod = found.iter().find(waits).unwrap();
+    let status = &pod["status"]["containerStatuses"][0];
+    let last = &status["lastState"]["terminated"];
+    assert_eq!(
+        (&last["reason"], &last["exitCode"]),
+        (&json!("Error"), &json!(3))
+    );
+    assert!(status["restartCount"].as_u64().unwrap() >= 1, "{status}");
+    let container = last["containerID"].as_str().unwrap();
+    let predecessor = container.strip_prefix("vhive://").unwrap();
+    let said = format!("{predecessor} begins\n");
+    for query in ["", "?previous=true", "?follow=true"] {
+        let path = format!("{pods}/{}/log{query}", name(pod));
+        assert_eq!(rig.api.text(&path).await, said, "{query}");
+    }
+    // It is the next try.
+    rig.habits.crash(false);
+    let answered = async { while rig.call("hello").await.status != 200 {} };
+    timeout(LONG, answered).await.expect("it answers again");
+    let ready = rig
+        .shows(&pods, |pods| pods.iter().any(is_ready))
+        .await
+        .into_iter()
+        .find(is_ready)
+        .unwrap();
+    let restarts = ready["status"]["containerStatuses"][0]["restartCount"].as_u64();
+    assert!(restarts >= Some(1), "{ready:#}");
+    rig.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_no_way_into_a_pod_and_the_refusal_says_what_there_is() {
+    let rig = Rig::new().await;
+    rig.deploy("hello").await;
+    let pod = rig.api.list("pods").await.remove(0);
+    for (subresource, advice) in [
+        ("exec", "kubectl logs"),
+        ("attach", "kubectl logs -f"),
+        ("portforward", "vhive invoke"),
+    ] {
+        let path = format!("{CORE}/pods/{}/{subresource}", name(&pod));
+        let (code, status) = rig.api.object(Method::POST, &path, None).await;
+        let message = status["message"].as_str().unwrap();
+        assert_eq!(code, 405);
+        assert!(message.contains(advice), "{message}");
+    }
+    rig.shut_down().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_is_deleted_ends_and_another_takes_its_place() {
     let rig = Rig::new().await;
