@@ -221,7 +221,7 @@ pub(crate) enum Format {
 
 #[derive(Debug, Args)]
 pub(crate) struct Get {
-    /// services, revisions, configurations, routes or instances
+    /// services, revisions, configurations, routes, instances, pods, events, snapshots, configmaps or secrets
     #[arg(default_value = "services")]
     pub(crate) kind: String,
     /// Only this one

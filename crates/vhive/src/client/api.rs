@@ -7,10 +7,14 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use reqwest::{Method, StatusCode};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::exit::{Code, Failure, Outcome};
+
+/// A list as rows and columns.
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 
 /// A kind of object that the command line knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub(crate) enum Kind {
     Route,
     /// An instance; while it lives it is a Pod as well.
     Instance,
+    Pod,
+    Event,
     Snapshot,
     ConfigMap,
     Secret,
@@ -39,7 +45,9 @@ impl Kind {
         ),
         (Self::Revision, &["revisions", "revision", "rev"]),
         (Self::Route, &["routes", "route", "rt"]),
-        (Self::Instance, &["instances", "instance", "pods", "pod"]),
+        (Self::Instance, &["instances", "instance", "inst"]),
+        (Self::Pod, &["pods", "pod", "po"]),
+        (Self::Event, &["events", "event", "ev"]),
         (Self::Snapshot, &["snapshots", "snapshot", "snap"]),
         (Self::ConfigMap, &["configmaps", "configmap", "cm"]),
         (Self::Secret, &["secrets", "secret"]),
@@ -54,7 +62,7 @@ impl Kind {
         found.map(|(kind, _)| *kind).ok_or_else(|| {
             Failure::usage(format!("there is no kind {word:?}"))
                 .hint(
-                    "one of services, revisions, configurations, routes, instances, snapshots, configmaps, secrets",
+                    "one of services, revisions, configurations, routes, instances, pods, events, snapshots, configmaps, secrets",
                 )
         })
     }
@@ -66,6 +74,8 @@ impl Kind {
             Self::Revision => "revisions",
             Self::Route => "routes",
             Self::Instance => "instances",
+            Self::Pod => "pods",
+            Self::Event => "events",
             Self::Snapshot => "snapshots",
             Self::ConfigMap => "configmaps",
             Self::Secret => "secrets",
@@ -80,6 +90,8 @@ impl Kind {
             Self::Revision => "Revision",
             Self::Route => "Route",
             Self::Instance => "Instance",
+            Self::Pod => "Pod",
+            Self::Event => "Event",
             Self::Snapshot => "Snapshot",
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
@@ -88,7 +100,7 @@ impl Kind {
 
     fn path(self, namespace: Option<&str>) -> String {
         let group = match self {
-            Self::ConfigMap | Self::Secret => "/api/v1",
+            Self::Pod | Self::Event | Self::ConfigMap | Self::Secret => "/api/v1",
             Self::Instance | Self::Snapshot => "/apis/vhive.dev/v1",
             _ => "/apis/serving.knative.dev/v1",
         };
@@ -97,6 +109,27 @@ impl Kind {
             None => format!("{group}/{}", self.plural()),
         }
     }
+}
+
+/// A list as the node prints it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Printed {
+    pub(crate) column_definitions: Vec<Column>,
+    pub(crate) rows: Vec<Row>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    /// Above 0 for what is too much at first.
+    pub(crate) priority: u8,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) cells: Vec<Value>,
+    pub(crate) object: Value,
 }
 
 /// What an apply did.
@@ -189,6 +222,32 @@ impl Api {
         namespace: &str,
     ) -> Outcome<(String, Vec<Value>)> {
         self.listed(&kind.path(Some(namespace))).await
+    }
+
+    /// Objects as rows of a table that the node makes: what kubectl prints. All of a kind, or one.
+    pub(crate) async fn rows(
+        &self,
+        kind: Kind,
+        namespace: Option<&str>,
+        name: Option<&str>,
+    ) -> Outcome<Printed> {
+        let mut path = format!("{}?includeObject=Object", kind.path(namespace));
+        if let Some(name) = name {
+            path = format!("{path}&fieldSelector=metadata.name%3D{name}");
+        }
+        let response = self.send_accepting(TABLE, Method::GET, &path, None).await?;
+        let printed: Printed = response
+            .json()
+            .await
+            .context("the node's answer is no table")?;
+        match name {
+            Some(name) if printed.rows.is_empty() => {
+                let kind_name = kind.plural();
+                let failure = Failure::not_found(format!("{kind_name} {name:?} not found"));
+                Err(missing(failure, kind, namespace.unwrap_or_default()))
+            }
+            _ => Ok(printed),
+        }
     }
 
     async fn listed(&self, path: &str) -> Outcome<(String, Vec<Value>)> {
@@ -361,9 +420,20 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Outcome<reqwest::Response> {
+        self.send_accepting("*/*", method, path, body).await
+    }
+
+    async fn send_accepting(
+        &self,
+        accept: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Outcome<reqwest::Response> {
         let mut request = self
             .http
-            .request(method.clone(), format!("{}{path}", self.server));
+            .request(method.clone(), format!("{}{path}", self.server))
+            .header("accept", accept);
         if let Some(body) = body {
             let kind = if method == Method::PATCH {
                 "application/merge-patch+json"

@@ -1,4 +1,6 @@
-//! `vhive describe`: one service with its conditions, revisions and instances.
+//! `vhive describe`: one service with its conditions, revisions and instances, and what happened to all of them.
+
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
@@ -6,6 +8,9 @@ use crate::cli;
 use crate::client::api::{Api, Kind};
 use crate::exit::Outcome;
 use crate::output::{self, text};
+
+/// The latest events that are shown.
+const EVENTS: usize = 20;
 
 pub(crate) async fn run(api: &Api, args: &cli::Named) -> Outcome {
     let service = api.get(Kind::Service, &args.namespace, &args.name).await?;
@@ -16,6 +21,21 @@ pub(crate) async fn run(api: &Api, args: &cli::Named) -> Outcome {
     let instances = api
         .list(Kind::Instance, Some(&args.namespace), Some(&selector))
         .await?;
+    // Those among them that are not there yet.
+    let pods = api
+        .list(Kind::Pod, Some(&args.namespace), Some(&selector))
+        .await?;
+    let mut events = api.rows(Kind::Event, Some(&args.namespace), None).await?;
+    let family: BTreeSet<String> = [&service]
+        .into_iter()
+        .chain(&revisions)
+        .chain(&instances)
+        .chain(&pods)
+        .map(|it| text(it, "/metadata/name"))
+        .collect();
+    events
+        .rows
+        .retain(|row| family.contains(&text(&row.object, "/involvedObject/name")));
     output::say(format_args!("Name:       {}", args.name))?;
     output::say(format_args!("Namespace:  {}", args.namespace))?;
     output::say(format_args!(
@@ -36,6 +56,18 @@ pub(crate) async fn run(api: &Api, args: &cli::Named) -> Outcome {
             let (header, rows) = output::rows(kind, items, false, true);
             output::say(format_args!("\n{title}:\n{}", output::table(header, rows)))?;
         }
+    }
+    let (header, rows) = output::printed(events, false, false);
+    let older = rows.len().saturating_sub(EVENTS);
+    if !rows.is_empty() {
+        let rows = rows.into_iter().skip(older);
+        output::say(format_args!("\nEvents:\n{}", output::table(header, rows)))?;
+    }
+    if older > 0 {
+        output::say(format_args!(
+            "{older} earlier ones: vhive get events -n {}",
+            args.namespace
+        ))?;
     }
     Ok(())
 }

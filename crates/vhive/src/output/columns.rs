@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::client::api::Kind;
+use crate::client::api::{Kind, Printed};
 
 /// Text at a JSON pointer; empty if there is none.
 pub(crate) fn text(object: &Value, pointer: &str) -> String {
@@ -74,12 +74,14 @@ pub(crate) fn rows(
         ],
         Kind::ConfigMap => &["NAME", "DATA", "AGE"],
         Kind::Secret => &["NAME", "TYPE", "DATA", "AGE"],
+        // Printed by the node, as `printed` has it.
+        Kind::Pod | Kind::Event => &["NAME"],
     });
     match kind {
         _ if !wide => {}
         Kind::Instance => header.extend(["PID", "MESSAGE"]),
         Kind::Snapshot => header.extend(["HYPERVISOR", "ROOT"]),
-        Kind::ConfigMap | Kind::Secret => {}
+        Kind::ConfigMap | Kind::Secret | Kind::Pod | Kind::Event => {}
         _ => header.push("MESSAGE"),
     }
     let rows = items.iter().map(|item| {
@@ -98,7 +100,7 @@ pub(crate) fn rows(
             Kind::Snapshot => {
                 row.extend([text(item, "/status/hypervisor"), text(item, "/status/root")]);
             }
-            Kind::ConfigMap | Kind::Secret => {}
+            Kind::ConfigMap | Kind::Secret | Kind::Pod | Kind::Event => {}
             _ => row.push(condition(item, "Ready", "message")),
         }
         row
@@ -107,6 +109,42 @@ pub(crate) fn rows(
         header.into_iter().map(str::to_owned).collect(),
         rows.collect(),
     )
+}
+
+/// Header and rows of a list that the node has printed. Events are in the order in which they last happened.
+pub(crate) fn printed(
+    mut printed: Printed,
+    namespaces: bool,
+    wide: bool,
+) -> (Vec<String>, Vec<Vec<String>>) {
+    printed
+        .rows
+        .sort_by_cached_key(|row| text(&row.object, "/lastTimestamp"));
+    let shown: Vec<bool> = printed
+        .column_definitions
+        .iter()
+        .map(|column| wide || column.priority == 0)
+        .collect();
+    let mut header = Vec::new();
+    if namespaces {
+        header.push("NAMESPACE".to_owned());
+    }
+    let columns = printed.column_definitions.iter().zip(&shown);
+    header.extend(
+        columns
+            .filter(|(_, shown)| **shown)
+            .map(|(column, _)| column.name.to_uppercase()),
+    );
+    let rows = printed.rows.iter().map(|row| {
+        let mut cells = Vec::new();
+        if namespaces {
+            cells.push(text(&row.object, "/metadata/namespace"));
+        }
+        let shown = row.cells.iter().zip(&shown).filter(|(_, shown)| **shown);
+        cells.extend(shown.map(|(cell, _)| text(cell, "")));
+        cells
+    });
+    (header, rows.collect())
 }
 
 fn cells(kind: Kind, item: &Value) -> Vec<String> {
@@ -150,6 +188,7 @@ fn cells(kind: Kind, item: &Value) -> Vec<String> {
             },
             age(&text(item, "/metadata/creationTimestamp")),
         ],
+        Kind::Pod | Kind::Event => Vec::new(),
         Kind::ConfigMap => vec![
             count(item, &["/data", "/binaryData"]),
             age(&text(item, "/metadata/creationTimestamp")),
@@ -187,5 +226,35 @@ fn age(created: &str) -> String {
         120..7200 => format!("{}m", seconds / 60),
         7200..172_800 => format!("{}h", seconds / 3600),
         _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_node_prints_is_ordered_by_time_and_wide_on_demand() {
+        let list = || -> Printed {
+            let row = |cell: &str, at: &str| json!({"cells": [cell, 1], "object": {"lastTimestamp": at, "metadata": {"namespace": "n"}}});
+            serde_json::from_value(json!({
+                "columnDefinitions": [{"name": "Reason", "priority": 0}, {"name": "Count", "priority": 1}],
+                "rows": [row("later", "2026-01-02T00:00:00Z"), row("first", "2026-01-01T00:00:00Z")],
+            }))
+            .unwrap()
+        };
+        let (header, rows) = printed(list(), false, false);
+        assert_eq!(
+            (header, rows),
+            (
+                vec!["REASON".to_owned()],
+                vec![vec!["first".to_owned()], vec!["later".to_owned()]]
+            )
+        );
+        let (header, rows) = printed(list(), true, true);
+        assert_eq!(header, ["NAMESPACE", "REASON", "COUNT"]);
+        assert_eq!(rows[0], ["n", "first", "1"]);
     }
 }

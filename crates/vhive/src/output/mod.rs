@@ -11,7 +11,7 @@ use comfy_table::Table;
 use comfy_table::presets;
 use serde_json::Value;
 
-pub(crate) use columns::{condition, rows, text};
+pub(crate) use columns::{condition, printed, rows, text};
 
 /// A line, or several, on standard output. A reader that has seen enough, as in `vhive get | head -1`, is no error.
 pub(crate) fn say(text: impl Display) -> anyhow::Result<()> {

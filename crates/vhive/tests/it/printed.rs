@@ -112,7 +112,14 @@ fn lists_and_exit_codes_are_as_promised() {
     NAME    LATESTCREATED   LATESTREADY   READY   REASON
     hello   hello-00001     hello-00001   True
     ");
-    assert_snapshot!(show(&["describe", "hello"]), @r"
+    let described = show(&["describe", "hello"]);
+    let (described, events) = described.split_once("\n\nEvents:\n").expect("events");
+    assert!(
+        events.starts_with("LAST SEEN   TYPE     REASON"),
+        "{events}"
+    );
+    assert!(events.contains("ServiceReady"), "{events}");
+    assert_snapshot!(described, @r"
     Name:       hello
     Namespace:  default
     URL:        http://hello.default.127.0.0.1.sslip.io:PPPPP
