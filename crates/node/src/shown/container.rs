@@ -60,7 +60,8 @@ fn with(template: &Template, state: Value, last: Option<&Ended>) -> Value {
     })
 }
 
-/// `Error` and `Completed` for programs that ended, `OOMKilled`, and for what kubelets do not know, our own words.
+/// `Error` and `Completed` for programs that ended, `StartError` for what is no program, `OOMKilled`, and for what kubelets do not
+/// know, our own words.
 fn terminated(ended: &Ended) -> Value {
     let failure = &ended.failure;
     let (reason, exit) = match failure.reason {
@@ -75,6 +76,7 @@ fn terminated(ended: &Ended) -> Value {
                 signal: Some(9),
             },
         ),
+        Reason::StartFailed => ("StartError", Exit::default()),
         reason => (reason.name(), Exit::default()),
     };
     let code = exit.code.or(exit.signal.map(|signal| 128 + signal));

@@ -23,7 +23,7 @@ fn template() -> Template {
             "containers": [{
                 "image": "dev.local/hello", "ports": [{"containerPort": 8080}],
                 "env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
-                "resources": {"limits": {"memory": "128Mi"}},
+                "resources": {"limits": {"memory": "128Mi"}}, "readinessProbe": {"tcpSocket": {"port": 0}},
             }],
         },
     }))
@@ -62,7 +62,7 @@ fn a_pod_says_whose_it_is_and_what_runs_in_it() {
             {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
             {"name": "K_SERVICE", "value": "hello"},
         ],
-        "resources": {"limits": {"memory": "128Mi"}},
+        "resources": {"limits": {"memory": "128Mi"}}, "readinessProbe": {"tcpSocket": {"port": 8080}},
     });
     assert_eq!(pod["spec"]["containers"][0], container);
     assert_eq!(pod["spec"]["nodeName"], "here");

@@ -91,6 +91,15 @@ impl Template {
         if container["ports"].is_null() {
             container["ports"] = json!([{"name": PORT, "containerPort": port, "protocol": "TCP"}]);
         }
+        // 0 is the container's own.
+        for kind in ["tcpSocket", "httpGet"] {
+            let probe = container.pointer_mut(&format!("/readinessProbe/{kind}/port"));
+            if let Some(probed) = probe
+                && probed.as_u64() == Some(0)
+            {
+                *probed = port.into();
+            }
+        }
         self
     }
 
@@ -131,6 +140,8 @@ fn spec(revision: &Revision) -> Value {
         .collect();
     let mut value = json!({
         "containers": containers,
+        // kubectl debug takes it for granted.
+        "securityContext": {},
         // An instance that ends is replaced by another.
         "restartPolicy": "Never",
         "enableServiceLinks": spec.enable_service_links.unwrap_or(false),

@@ -21,7 +21,13 @@ pub(crate) async fn run(api: &Api, args: &cli::Logs) -> Outcome {
     };
     let mut log = api
         .log(&args.namespace, &instance, args.follow, args.tail)
-        .await?;
+        .await
+        .map_err(|failure| {
+            failure.hint(format!(
+                "`vhive get events -n {}` shows what happened",
+                args.namespace
+            ))
+        })?;
     let mut stdout = std::io::stdout().lock();
     while let Some(chunk) = log.next().await {
         let chunk = chunk.context("the log broke off")?;
@@ -35,21 +41,24 @@ pub(crate) async fn run(api: &Api, args: &cli::Logs) -> Outcome {
     Ok(())
 }
 
-/// The newest instance of a service that is ready; without one, the newest of all, ended ones included.
+/// The newest instance of a service that is ready; without one, the newest of all, ended ones included. Where there has been none,
+/// the one that is to come, which has no log and says what it waits for.
 async fn newest(api: &Api, args: &cli::Logs) -> Outcome<String> {
     api.get(Kind::Service, &args.namespace, &args.name).await?;
     let selector = format!("serving.knative.dev/service%3D{}", args.name);
-    let instances = api
-        .list(Kind::Instance, Some(&args.namespace), Some(&selector))
-        .await?;
-    let chosen = chosen(&instances).ok_or_else(|| {
-        Failure::not_found(format!(
-            "service {} has had no instance since the node started",
-            args.name
-        ))
-        .hint(format!("invoke it: vhive invoke {}", args.name))
-    })?;
-    Ok(text(chosen, "/metadata/name"))
+    for kind in [Kind::Instance, Kind::Pod] {
+        let found = api
+            .list(kind, Some(&args.namespace), Some(&selector))
+            .await?;
+        if let Some(chosen) = chosen(&found) {
+            return Ok(text(chosen, "/metadata/name"));
+        }
+    }
+    let none = Failure::not_found(format!(
+        "service {} has had no instance since the node started",
+        args.name
+    ));
+    Err(none.hint(format!("invoke it: vhive invoke {}", args.name)))
 }
 
 /// By the condition and not by the phase: one that is being stopped, or saved, is `Running` too.

@@ -122,6 +122,36 @@ fn kubectl_shows_describes_follows_and_ends_what_runs() {
     assert!(events.starts_with("LAST SEEN"), "{events}");
     assert!(events.contains(&format!("pod/{name}")), "{events}");
 
+    assert!(kubectl.ok(&["cluster-info"]).contains("is running at"));
+    for (arguments, advice) in [
+        (vec!["exec", name, "--", "ls"], "kubectl logs"),
+        (vec!["port-forward", name, ":50051"], "vhive invoke"),
+    ] {
+        let refused = said(&kubectl.run(&arguments));
+        assert!(
+            refused.contains("is not supported on pods") && refused.contains(advice),
+            "{refused}"
+        );
+    }
+
+    // vhive's own commands show the same.
+    let table = machine.ok(&["get", "pods"]);
+    assert!(table.starts_with("NAME") && table.contains(name), "{table}");
+    assert!(
+        machine
+            .ok(&["get", "events"])
+            .contains(&format!("pod/{name}"))
+    );
+    let described = machine.ok(&["describe", "hello"]);
+    let (_, events) = described.split_once("Events:").expect("events");
+    for object in [
+        &format!("pod/{name}"),
+        "revision/hello-00001",
+        "service/hello",
+    ] {
+        assert!(events.contains(object), "{object}: {described}");
+    }
+
     let refused = said(&kubectl.run(&["label", "pod", name, "a=b"]));
     assert!(refused.contains("patch is not supported"), "{refused}");
 
