@@ -1,5 +1,7 @@
 //! Field selectors: `field=value`, `==` or `!=`, joined by commas (`k8s.io/apimachinery/pkg/fields/selector.go`).
 
+use std::cell::OnceCell;
+
 use api::Resource;
 use serde_json::Value;
 
@@ -94,14 +96,17 @@ impl FieldSelector {
     }
 
     pub(super) fn matches(&self, object: &Object) -> bool {
+        // Parsed once, and only for fields that are looked for inside.
+        let parsed = OnceCell::new();
+        let value = || parsed.get_or_init(|| object.value());
         self.0.iter().all(|requirement| {
             let path: Vec<&str> = requirement.path.iter().map(String::as_str).collect();
             let found = match path.as_slice() {
                 ["metadata", "name"] => object.key().name() == requirement.value,
                 ["metadata", "namespace"] => object.key().namespace() == requirement.value,
                 // A word for the component in an object.
-                ["source"] => text(&object.value(), &["source", "component"]) == requirement.value,
-                path => text(&object.value(), path) == requirement.value,
+                ["source"] => text(value(), &["source", "component"]) == requirement.value,
+                path => text(value(), path) == requirement.value,
             };
             found == requirement.equal
         })

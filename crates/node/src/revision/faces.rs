@@ -149,12 +149,12 @@ impl Faces {
     }
 
     /// Something happened to the revision as it should.
-    pub(super) fn normal(&self, reason: &str, message: impl Into<String>) {
+    pub(super) fn normal(&self, reason: &str, message: impl AsRef<str>) {
         self.events.normal(&self.about(), reason, message);
     }
 
     /// Something happened to the revision that somebody may have to do something about.
-    pub(super) fn warning(&self, reason: &str, message: impl Into<String>) {
+    pub(super) fn warning(&self, reason: &str, message: impl AsRef<str>) {
         self.events.warning(&self.about(), reason, message);
     }
 

@@ -29,7 +29,7 @@ pub(super) fn of(template: &Template, life: &Life) -> Value {
         (None, Some(since)) if running => json!({"running": {"startedAt": seconds(since)}}),
         _ => json!({"waiting": {"reason": "ContainerCreating"}}),
     };
-    let mut status = with(template, state, life.predecessor.as_ref());
+    let mut status = with(template, &state, life.predecessor.as_ref());
     status["imageID"] = life.image_id.as_str().into();
     status["containerID"] = format!("{SCHEME}{}", life.id).into();
     status["ready"] = life.sight.serving.into();
@@ -44,10 +44,10 @@ pub(super) fn waiting(
     last: Option<&Ended>,
 ) -> Value {
     let state = json!({"waiting": {"reason": reason, "message": obstacle.message()}});
-    with(template, state, last)
+    with(template, &state, last)
 }
 
-fn with(template: &Template, state: Value, last: Option<&Ended>) -> Value {
+fn with(template: &Template, state: &Value, last: Option<&Ended>) -> Value {
     json!({
         "name": template.container,
         "image": template.image,

@@ -51,13 +51,13 @@ impl Recorder {
     }
 
     /// Something happened as it should.
-    pub(crate) fn normal(&self, about: &About, reason: &str, message: impl Into<String>) {
-        self.record(about, false, reason, message.into());
+    pub(crate) fn normal(&self, about: &About, reason: &str, message: impl AsRef<str>) {
+        self.record(about, false, reason, message.as_ref());
     }
 
     /// Something happened that somebody may have to do something about.
-    pub(crate) fn warning(&self, about: &About, reason: &str, message: impl Into<String>) {
-        self.record(about, true, reason, message.into());
+    pub(crate) fn warning(&self, about: &About, reason: &str, message: impl AsRef<str>) {
+        self.record(about, true, reason, message.as_ref());
     }
 
     /// Drops what is too old to be of interest.
@@ -66,7 +66,7 @@ impl Recorder {
         self.hide(book.expire(Timestamp::now()));
     }
 
-    fn record(&self, about: &About, warning: bool, reason: &str, message: String) {
+    fn record(&self, about: &About, warning: bool, reason: &str, message: &str) {
         let what = Happening {
             about: about.clone(),
             warning,

@@ -147,7 +147,7 @@ async fn list(api: &Api, services: usize, found: &mut Found) -> Outcome {
 /// Changes services while many watch: first one at a time, then all at once.
 async fn watch(api: &Api, args: &Control, found: &mut Found) -> Outcome {
     let (version, _) = api.list_with_version(Kind::Service, NAMESPACE).await?;
-    let (heard, mut hears) = mpsc::unbounded_channel();
+    let (heard, mut received) = mpsc::unbounded_channel();
     let mut watchers = tokio::task::JoinSet::new();
     for _ in 0..args.watchers {
         let mut changes = api.changes(Kind::Service, NAMESPACE, &version).await?;
@@ -164,7 +164,7 @@ async fn watch(api: &Api, args: &Control, found: &mut Found) -> Outcome {
     for change in 0..CHANGES.min(args.services) {
         let started = Instant::now();
         touch(api, change, "one").await?;
-        wait_for(&mut hears, args.watchers).await?;
+        wait_for(&mut received, args.watchers).await?;
         found.reached.add(started.elapsed());
     }
     let started = Instant::now();
@@ -173,7 +173,7 @@ async fn watch(api: &Api, args: &Control, found: &mut Found) -> Outcome {
         .buffer_unordered(CLIENTS)
         .try_collect::<()>();
     let all = args.services * args.watchers;
-    let (touched, waited) = tokio::join!(touched, wait_for(&mut hears, all));
+    let (touched, waited) = tokio::join!(touched, wait_for(&mut received, all));
     touched?;
     waited?;
     found.burst = started.elapsed();
@@ -181,9 +181,9 @@ async fn watch(api: &Api, args: &Control, found: &mut Found) -> Outcome {
     Ok(())
 }
 
-async fn wait_for(hears: &mut mpsc::UnboundedReceiver<()>, events: usize) -> Outcome {
+async fn wait_for(received: &mut mpsc::UnboundedReceiver<()>, events: usize) -> Outcome {
     for _ in 0..events {
-        hears.recv().await.context("the watchers ended")?;
+        received.recv().await.context("the watchers ended")?;
     }
     Ok(())
 }

@@ -74,14 +74,14 @@ impl NodeProcess {
         let mut said = Vec::new();
         let server = loop {
             match lines.next_line().await? {
-                Some(line) => {
-                    let address = line
+                Some(text) => {
+                    let address = text
                         .strip_prefix(LISTENS)
                         .and_then(|it| it.split(',').next());
                     if let Some(address) = address {
                         break address.to_owned();
                     }
-                    said.push(line);
+                    said.push(text);
                 }
                 None => return Err(anyhow!("the node did not start:\n{}", said.join("\n")).into()),
             }
