@@ -222,7 +222,8 @@ async fn create(
             StatusCode::CONFLICT,
             "Conflict",
             &format!(
-                "revision {} has no instance that can be saved: one that was booted, not restored, and is ready",
+                "revision {} has no instance that can be saved: one that was booted, not restored, is ready, and began with what \
+                 its ConfigMaps and Secrets hold now",
                 wish.spec.revision
             ),
         ),

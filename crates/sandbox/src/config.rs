@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use vmm::Accel;
-use vmm::agent::protocol::{Contents, Process};
+use vmm::agent::protocol::{Contents, GuestFile, Process};
 
 use crate::users::Users;
 
@@ -158,19 +158,9 @@ impl Spec {
             .collect()
     }
 
-    /// Notes what volumes are to hold from now on.
-    pub(crate) fn hold(&mut self, volumes: Vec<Contents>) {
-        for Contents { name, files } in volumes {
-            let volumes = self.process.volumes.iter_mut();
-            let written = volumes.filter(|it| it.name == name && it.files.is_some());
-            for volume in written {
-                volume.files = Some(files.clone());
-            }
-        }
-    }
-
-    /// SHA-256, in hexadecimal, of what a process begins with and cannot be given later. Instances in which it differs are not
-    /// copies of each other. It does not cover name, time, files and what volumes hold, which every clone is given anew.
+    /// SHA-256, in hexadecimal, of what a process begins with. Instances in which it differs are not copies of each other: a
+    /// process knows its arguments and variables once and for all, and most read files of volumes only when they begin. It does
+    /// not cover name, time and other files, which every clone is given anew.
     pub(crate) fn process_digest(&self) -> String {
         let Process {
             argv,
@@ -184,13 +174,25 @@ impl Spec {
             rlimit_nofile,
             volumes,
         } = &self.process;
-        let volumes: Vec<_> = volumes
+        let files = |files: &[GuestFile]| -> Vec<_> {
+            let files = files.iter();
+            files
+                .map(|it| (it.path.clone(), it.mode, it.contents.len()))
+                .collect()
+        };
+        let shapes: Vec<_> = volumes
             .iter()
-            .map(|it| (&it.name, it.size_limit, it.files.is_some(), &it.mounts))
+            .map(|it| {
+                let files = it.files.as_deref().map(files);
+                (&it.name, it.size_limit, files, &it.mounts)
+            })
             .collect();
-        // Of texts and numbers, so it cannot fail.
-        let text = serde_json::json!([argv, env, cwd, user, dns, rlimit_nofile, volumes]);
-        let digest = Sha256::digest(text.to_string());
+        let text = serde_json::json!([argv, env, cwd, user, dns, rlimit_nofile, shapes]);
+        let mut digest = Sha256::new_with_prefix(text.to_string());
+        // How long each is stands in the text, so no two are taken for one.
+        let files = volumes.iter().flat_map(|it| it.files.iter().flatten());
+        files.for_each(|it| digest.update(&it.contents));
+        let digest = digest.finalize();
         digest.iter().fold(String::new(), |mut text, byte| {
             // Writing to a String cannot fail.
             let _ = write!(text, "{byte:02x}");

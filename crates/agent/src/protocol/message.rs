@@ -133,7 +133,7 @@ pub struct Update {
     pub volumes: Vec<Contents>,
 }
 
-/// The process to run. Printing it shows no value of a variable, which may be a secret.
+/// The process to run. Printing it shows no argument and no value of a variable, which may be secret.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// Program and arguments. A program without a slash is looked up in `PATH`.
@@ -162,7 +162,7 @@ impl fmt::Debug for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.env.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("Process")
-            .field("argv", &self.argv)
+            .field("program", &self.argv.first())
             .field("env", &names)
             .field("cwd", &self.cwd)
             .field("user", &self.user)
@@ -198,7 +198,7 @@ pub struct Mount {
     /// What of the volume is seen, relative to it: a file or a folder. Empty is all of it. Of the process's own volumes, a
     /// folder is made if it is missing.
     pub sub_path: String,
-    /// Whether the process may not write to it.
+    /// Whether the process may not write to it. To what the host writes it may not in any case.
     pub read_only: bool,
 }
 

@@ -24,9 +24,12 @@ use contents::Owner;
 /// Where volumes are mounted first. Gone before the process starts.
 const STAGE: &str = "/.volumes";
 
-/// A volume that the host writes holds what the protocol lets pass, the old beside the new while it is replaced, and what that
-/// takes in whole pages.
-const HOST_LIMIT: u64 = 16 << 20;
+/// A volume that the host writes holds what the protocol lets pass, the old beside the new while it is replaced; each file, however
+/// small, takes a page.
+const HOST_LIMIT: u64 = 64 << 20;
+
+/// Where nothing may be mounted.
+const PROC: &str = "/proc";
 
 const FLAGS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
 
@@ -42,6 +45,8 @@ pub(crate) enum Error {
     },
     #[error("cannot make {path:?}")]
     Make { path: PathBuf, source: io::Error },
+    #[error("cannot mount volume {volume:?} on {path:?}, which is inside {PROC}")]
+    Proc { volume: String, path: PathBuf },
     #[error("volume {volume:?} has no {sub_path:?}")]
     NoSubPath { volume: String, sub_path: String },
     #[error("volume {volume:?} cannot be written")]
@@ -204,9 +209,16 @@ fn bind(staged: &Staged, at: &Mount) -> Result<(), Error> {
     }
     let target = Path::new(&at.path);
     mount_point(target, source.is_dir()).map_err(make(target))?;
+    // PID 1 finds its own descriptors there, and container runtimes refuse it, too.
+    if fs::canonicalize(target).is_ok_and(|path| path.starts_with(PROC)) {
+        return Err(Error::Proc {
+            volume: volume.name.clone(),
+            path: target.to_owned(),
+        });
+    }
     let none = None::<&str>;
     mount(Some(&source), target, none, MsFlags::MS_BIND, none).map_err(mounting(volume, target))?;
-    if at.read_only {
+    if at.read_only || volume.files.is_some() {
         let flags = FLAGS | MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
         mount(none, target, none, flags, none).map_err(mounting(volume, target))?;
     }

@@ -414,7 +414,10 @@ impl Actor {
 
     fn save_if_due(&mut self, now: Timestamp) {
         let seen = (self.answered, self.fleet.census().ready, self.busy);
-        if self.fleet.has_booted() && self.saving.due(self.hands.sandbox.snapshots(), seen, now) {
+        let given = self.given.as_ref();
+        if given.is_ok_and(|given| self.fleet.can_save(given))
+            && self.saving.due(self.hands.sandbox.snapshots(), seen, now)
+        {
             self.save(None);
         }
     }
@@ -428,10 +431,9 @@ impl Actor {
             }
             return;
         }
-        let instance = if self.saving.is_under_way() {
-            None
-        } else {
-            self.fleet.take_to_save()
+        let instance = match &self.given {
+            Ok(given) if !self.saving.is_under_way() => self.fleet.take_to_save(given),
+            _ => None,
         };
         let Some(instance) = instance else {
             if let Some(asker) = asker {
@@ -575,7 +577,7 @@ impl Actor {
         });
         self.faces.begins(&handle, image_id, now);
         self.wanted_since = Some(now);
-        self.fleet.add(handle, share, now);
+        self.fleet.add(handle, given.clone(), share, now);
     }
 
     fn forward_states(&self, handle: &Handle) {

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::budget::Share;
 use crate::shown::Sight;
+use crate::sources::Given;
 
 /// How many instances are in which part of their life.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(super) struct Fleet {
 
 struct Member {
     handle: Handle,
+    /// What it began with.
+    given: Arc<Given>,
     state: State,
     /// Of the machine's memory.
     _share: Share,
@@ -40,6 +43,14 @@ struct Member {
 }
 
 impl Member {
+    /// Whether it can be saved: it is ready, was booted, and began with what others would begin with now.
+    fn is_fresh(&self, given: &Arc<Given>) -> bool {
+        self.state == State::Ready
+            && !self.leaving
+            && self.handle.snapshot().is_none()
+            && (Arc::ptr_eq(&self.given, given) || self.given == *given)
+    }
+
     /// Whether it may be sent requests.
     fn serves(&self) -> bool {
         self.state == State::Ready && !self.leaving && !self.saving
@@ -54,8 +65,9 @@ pub(super) struct Life {
 }
 
 impl Fleet {
-    pub(super) fn add(&mut self, handle: Handle, share: Share, now: Timestamp) {
+    pub(super) fn add(&mut self, handle: Handle, given: Arc<Given>, share: Share, now: Timestamp) {
         let member = Member {
+            given,
             _share: share,
             state: State::Pending,
             started: now,
@@ -152,11 +164,10 @@ impl Fleet {
         })
     }
 
-    /// Takes an instance out of service to be saved, if there is one that can be: it was booted.
-    pub(super) fn take_to_save(&mut self) -> Option<Handle> {
+    /// Takes an instance out of service to be saved, if there is one that can be.
+    pub(super) fn take_to_save(&mut self, given: &Arc<Given>) -> Option<Handle> {
         let mut members = self.members.values_mut();
-        let member = members
-            .find(|it| it.state == State::Ready && !it.leaving && it.handle.snapshot().is_none())?;
+        let member = members.find(|it| it.is_fresh(given))?;
         member.saving = true;
         Some(member.handle.clone())
     }
@@ -169,9 +180,9 @@ impl Fleet {
     }
 
     /// Whether there is an instance that can be saved.
-    pub(super) fn has_booted(&self) -> bool {
+    pub(super) fn can_save(&self, given: &Arc<Given>) -> bool {
         let mut members = self.members.values();
-        members.any(|it| it.state == State::Ready && !it.leaving && it.handle.snapshot().is_none())
+        members.any(|it| it.is_fresh(given))
     }
 
     /// Puts an instance that was to be saved back into service, if it is not there yet.

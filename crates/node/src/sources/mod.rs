@@ -49,6 +49,15 @@ pub(crate) enum Error {
         user: User,
     },
     #[error(
+        "volume {volume:?} has no {path:?}, which {mount_path} is to be: add such a key, and the function starts; or mount \
+         another subPath"
+    )]
+    NoSubPath {
+        volume: String,
+        path: String,
+        mount_path: String,
+    },
+    #[error(
         "the files of all volumes have {bytes} bytes, and at most {MAX_VOLUME_BYTES} can be mounted: mount fewer keys, or put \
          files into the image"
     )]

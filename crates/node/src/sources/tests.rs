@@ -204,6 +204,27 @@ fn a_missing_key_or_object_stands_in_the_way_of_a_volume_unless_it_is_optional()
 }
 
 #[test]
+fn a_part_that_is_mounted_alone_must_be_there() {
+    let mounted = |sub_path: &str| {
+        let mount = json!([{"name": "v", "mountPath": "/etc/app.conf", "subPath": sub_path}]);
+        let items = json!([{"key": "size", "path": "deep/size"}]);
+        let volume = json!([{"name": "v", "configMap": {"name": "settings", "items": items}}]);
+        let given = given(json!({"volumeMounts": mount}), volume);
+        given.map(drop).map_err(|error| error.to_string())
+    };
+    for there in ["", "deep", "./deep//size"] {
+        assert_eq!(mounted(there), Ok(()), "{there}");
+    }
+    for absent in ["size", "deep/siz"] {
+        let expected = format!(
+            "volume \"v\" has no {absent:?}, which /etc/app.conf is to be: add such a key, and the function starts; or mount \
+             another subPath"
+        );
+        assert_eq!(mounted(absent), Err(expected));
+    }
+}
+
+#[test]
 fn an_empty_volume_has_a_size_and_is_seen_wherever_it_is_mounted() {
     let container = json!({"volumeMounts": [
         {"name": "e", "mountPath": "/a"}, {"name": "e", "mountPath": "/b", "subPath": "sub", "readOnly": true}]});

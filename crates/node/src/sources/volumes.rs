@@ -1,6 +1,7 @@
 //! The volumes of a container as files with modes at places (k8s.io/kubernetes `pkg/volume/{configmap,secret,projected,emptydir}`).
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use api::core::{KeyToPath, Volume, VolumeMount};
 use api::quantity;
@@ -44,7 +45,11 @@ pub(super) fn resolve(
             })
             .collect();
         let (size_limit, files) = match sources(volume) {
-            Some((sources, mode)) => (0, Some(files(&sources, mode, &volume.name, namespace)?)),
+            Some((sources, mode)) => {
+                let files = files(&sources, mode, &volume.name, namespace)?;
+                parts_are_there(&volume.name, &files, &mounts)?;
+                (0, Some(files))
+            }
             None => (size_limit(volume), None),
         };
         resolved.push(sandbox::Volume {
@@ -131,13 +136,34 @@ fn files(
     Ok(files.into_values().collect())
 }
 
-fn put(files: &mut Files, path: &str, mode: i32, bytes: &[u8]) {
-    // As `..` is refused, what is left may differ in how it is written, not in where it leads.
+/// A file or folder that is mounted alone must be there, since there is nothing else that it could be.
+fn parts_are_there(volume: &str, files: &[GuestFile], mounts: &[Mount]) -> Result<(), Error> {
+    for mount in mounts {
+        let part = clean(&mount.sub_path);
+        let mut files = files.iter();
+        let found = files.any(|file| Path::new(&file.path).starts_with(&part));
+        if !part.is_empty() && !found {
+            return Err(Error::NoSubPath {
+                volume: volume.to_owned(),
+                path: part,
+                mount_path: mount.path.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// As `..` is refused, paths may differ in how they are written, not in where they lead.
+fn clean(path: &str) -> String {
     let parts: Vec<&str> = path
         .split('/')
         .filter(|part| !part.is_empty() && *part != ".")
         .collect();
-    let path = parts.join("/");
+    parts.join("/")
+}
+
+fn put(files: &mut Files, path: &str, mode: i32, bytes: &[u8]) {
+    let path = clean(path);
     let file = GuestFile {
         path: path.clone(),
         mode: mode.unsigned_abs(),

@@ -47,13 +47,19 @@ impl Api {
 
     /// Creates a service of one container, with these annotations of its revision.
     pub(crate) async fn create(&self, name: &str, image: &str, annotations: &Value) {
+        let template = json!({
+            "metadata": {"annotations": annotations},
+            "spec": {"containers": [{"image": image}]},
+        });
+        self.create_from(name, &template).await;
+    }
+
+    /// Creates a service whose revisions are to be so.
+    pub(crate) async fn create_from(&self, name: &str, template: &Value) {
         let service = json!({
             "apiVersion": "serving.knative.dev/v1", "kind": "Service",
             "metadata": {"name": name, "namespace": "default"},
-            "spec": {"template": {
-                "metadata": {"annotations": annotations},
-                "spec": {"containers": [{"image": image}]},
-            }},
+            "spec": {"template": template},
         });
         let path = format!("{SERVING}/services");
         let answer = self.ask(Method::POST, &path, Some(&service)).await;

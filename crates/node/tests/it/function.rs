@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use agent::protocol::{Stream, ToGuest, ToHost};
+use agent::protocol::{Contents, Stream, ToGuest, ToHost};
 use testkit::guest::{Guest, Link, answer};
 use testkit::hypervisor::FakeHypervisor;
 use tokio::net::TcpListener;
@@ -93,6 +93,10 @@ impl Habits {
 /// A function that has started.
 pub(crate) struct Started {
     pub(crate) program: String,
+    /// Its variables; none if it came out of a snapshot.
+    pub(crate) env: Vec<(String, String)>,
+    /// What its volumes hold: first when it started, then whenever it is told.
+    pub(crate) volumes: mpsc::UnboundedReceiver<Vec<Contents>>,
     listen: oneshot::Sender<()>,
     crash: oneshot::Sender<()>,
 }
@@ -141,16 +145,29 @@ async fn run(
     habits: Habits,
     started: mpsc::UnboundedSender<Started>,
 ) -> anyhow::Result<()> {
+    let (tell, volumes) = mpsc::unbounded_channel();
+    let mut env = Vec::new();
     let (mut link, program) = if guest.restored {
         if habits.perish.load(Ordering::SeqCst) {
             guest.die().await;
         }
-        (guest.resume().await?.0, RESTORED.to_owned())
+        let (link, resume) = guest.resume().await?;
+        tell.send(resume.volumes)?;
+        (link, RESTORED.to_owned())
     } else {
         let (mut link, process) = guest.start().await?;
         let hostname = &process.hostname;
         link.print(Stream::Stdout, &format!("{hostname} begins\n"))
             .await?;
+        env = process.env;
+        let volumes = process.volumes.into_iter();
+        let contents = volumes.filter_map(|it| {
+            Some(Contents {
+                name: it.name,
+                files: it.files?,
+            })
+        });
+        tell.send(contents.collect())?;
         (link, process.argv.first().cloned().unwrap_or_default())
     };
     let (listen, listening) = oneshot::channel();
@@ -158,6 +175,8 @@ async fn run(
     // The test may be over.
     let _ = started.send(Started {
         program: program.clone(),
+        env,
+        volumes,
         listen,
         crash,
     });
@@ -171,7 +190,7 @@ async fn run(
     let listener = guest.listen(8080)?;
     tokio::select! {
         result = serve(listener, program, habits.clone()) => result,
-        result = obey(guest, link, habits, crashing) => result,
+        result = obey(guest, link, habits, tell, crashing) => result,
     }
 }
 
@@ -180,6 +199,7 @@ async fn obey(
     guest: Guest,
     mut link: Link,
     habits: Habits,
+    tell: mpsc::UnboundedSender<Vec<Contents>>,
     mut crashing: oneshot::Receiver<()>,
 ) -> anyhow::Result<()> {
     loop {
@@ -197,6 +217,8 @@ async fn obey(
                 link.send(&ToHost::Quiesced).await?;
                 link = guest.resume().await?.0;
             }
+            // The test may not care.
+            Some(ToGuest::Update(update)) => drop(tell.send(update.volumes)),
             Some(_) => {}
             None => return Ok(()),
         }

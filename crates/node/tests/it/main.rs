@@ -11,5 +11,6 @@ mod logs;
 mod pods;
 mod rig;
 mod snapshots;
+mod sources;
 mod traffic;
 mod updates;

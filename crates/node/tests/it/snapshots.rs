@@ -278,7 +278,8 @@ async fn what_cannot_be_saved_is_refused_by_name() {
     assert_eq!((status, &refusal["reason"]), (409, &json!("Conflict")));
     assert_eq!(
         refusal["message"],
-        "revision hello-00001 has no instance that can be saved: one that was booted, not restored, and is ready"
+        "revision hello-00001 has no instance that can be saved: one that was booted, not restored, is ready, and began with \
+         what its ConfigMaps and Secrets hold now"
     );
 
     // A clone is not saved either.

@@ -2,6 +2,7 @@
 
 mod folder;
 mod handle;
+mod held;
 mod message;
 mod restoring;
 mod saving;

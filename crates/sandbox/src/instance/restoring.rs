@@ -46,11 +46,11 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    pub(super) fn of(spec: &Spec) -> Self {
+    pub(super) fn of(spec: &Spec, volumes: Vec<Contents>) -> Self {
         Self {
             hostname: spec.process.hostname.clone(),
             files: spec.process.files.clone(),
-            volumes: spec.contents(),
+            volumes,
         }
     }
 }

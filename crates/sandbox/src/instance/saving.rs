@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -136,10 +137,12 @@ async fn finish(written: Result<Draft, String>, order: Order) {
 }
 
 fn create(path: &Path) -> Result<File, String> {
+    // Whatever secrets the guest has are in it.
     let made: io::Result<File> = OpenOptions::new()
         .read(true)
         .write(true)
         .create_new(true)
+        .mode(0o600)
         .open(path);
     made.map_err(|error| format!("cannot make {}: {error}", path.display()))
 }

@@ -14,6 +14,7 @@ use vmm::kernel::Kernel;
 use vmm::{Hypervisor, Machine};
 
 use super::handle::{Order, Phase, Shared};
+use super::held::Held;
 use super::message::{self, Circumstances, Death};
 use super::restoring::{self, Clone};
 use super::saving::{self, Answer, SaveError};
@@ -105,8 +106,7 @@ pub(crate) struct Task {
     events: Option<Events>,
     log: Option<Writer>,
     place: Option<Place>,
-    /// Volumes have changed, and the agent may not have been told.
-    outdated: bool,
+    held: Held,
 }
 
 /// What the task waits for, as it comes.
@@ -153,7 +153,7 @@ impl Task {
             events: None,
             log: None,
             place: None,
-            outdated: false,
+            held: Held::default(),
         }
     }
 
@@ -208,7 +208,7 @@ impl Task {
             Action::AwaitClone => {
                 let within = environment.restore_deadline();
                 self.deadline = Instant::now().checked_add(within);
-                let identity = restoring::Identity::of(&self.spec);
+                let identity = restoring::Identity::of(&self.spec, self.held.or(&self.spec));
                 let listener = self.listener();
                 self.begin(restoring::await_clone(listener, identity, within));
             }
@@ -297,8 +297,7 @@ impl Task {
                 None
             }
             Order::Update(volumes) => {
-                self.spec.hold(volumes);
-                self.outdated = true;
+                self.held.update(volumes);
                 self.tell_volumes();
                 None
             }
@@ -308,13 +307,18 @@ impl Task {
     /// Tells the agent what volumes hold, if that has changed and it listens. An agent that begins, or comes back, is told with
     /// the rest, and here what has changed since.
     fn tell_volumes(&mut self) {
-        let Some(commands) = self.commands.clone().filter(|_| self.outdated) else {
+        let Some(commands) = &self.commands else {
             return;
         };
-        self.outdated = false;
-        let volumes = self.spec.contents();
+        let Some(news) = self.held.news() else {
+            return;
+        };
+        let commands = commands.clone();
         let told = async move {
-            if let Err(error) = commands.lock().await.update(volumes).await {
+            let mut commands = commands.lock().await;
+            // Not before it is this one's turn to speak: of two, the last must say what holds last.
+            let volumes = news.latest();
+            if let Err(error) = commands.update(volumes).await {
                 // The instance goes on with what it has, until its agent is found lost.
                 warn!(error = chain(&error), "volumes were not updated");
             }

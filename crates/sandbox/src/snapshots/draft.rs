@@ -1,8 +1,9 @@
 //! A snapshot being written. Dropping it removes what was written; a process that dies leaves a folder by whose name the
 //! next one knows it.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
@@ -45,8 +46,11 @@ pub(super) const STEPS: [Step; 6] = [
 impl Draft {
     pub(super) fn create(directory: &Path, key: &str, id: &str) -> io::Result<Self> {
         let folder = directory.join(format!("{PREFIX}{id}"));
-        fs::create_dir_all(&folder)?;
-        restrict(&folder, 0o700)?;
+        // Guest memory is nobody else's business.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)?;
         Ok(Self {
             id: id.to_owned(),
             key: key.to_owned(),
@@ -85,7 +89,12 @@ impl Draft {
             Step::SyncState => File::open(self.state())?.sync_all(),
             Step::SyncMemory => File::open(self.memory())?.sync_all(),
             Step::WriteManifest => {
-                let mut file = File::create(self.folder().join(MANIFEST))?;
+                let path = self.folder().join(MANIFEST);
+                let mut file = File::options()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(path)?;
                 file.write_all(&serde_json::to_vec_pretty(manifest)?)?;
                 file.sync_all()
             }
@@ -122,10 +131,4 @@ impl Drop for Draft {
             warn!(%error, folder = %folder.display(), "cannot remove an unfinished snapshot");
         }
     }
-}
-
-/// Guest memory is nobody else's business.
-fn restrict(path: &Path, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }

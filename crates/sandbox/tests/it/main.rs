@@ -15,3 +15,4 @@ mod restoring;
 mod saving;
 mod spares;
 mod stopping;
+mod volumes;

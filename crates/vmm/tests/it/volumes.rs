@@ -31,7 +31,7 @@ fn written(name: &str, files: Vec<GuestFile>, mounts: Vec<Mount>) -> Volume {
     }
 }
 
-/// A volume of the process's own, at `/scratch` and, its folder `sub`, at `/other`.
+/// A volume of the process's own, at `/scratch` and, its folder `sub`, at `/other` and, only to be read, at `/ro`.
 fn scratch() -> Volume {
     let mount = |path, sub_path| Mount {
         read_only: false,
@@ -41,7 +41,14 @@ fn scratch() -> Volume {
         name: "scratch".into(),
         size_limit: 1 << 20,
         files: None,
-        mounts: vec![mount("/scratch", ""), mount("/other", "sub")],
+        mounts: vec![
+            mount("/scratch", ""),
+            mount("/other", "sub"),
+            Mount {
+                read_only: true,
+                ..mount("/ro", "sub")
+            },
+        ],
     }
 }
 
@@ -57,7 +64,9 @@ async fn a_process_reads_what_it_was_given_and_writes_where_it_may() {
         echo data > /scratch/a && echo scratch $(cat /scratch/a) $(stat -c %a /scratch)
         echo sub > /other/b && echo sub $(cat /scratch/sub/b)
         dd if=/dev/zero of=/scratch/big bs=64k count=100 2>/dev/null || echo full $(($(stat -c %s /scratch/big) <= 1048576))
-        touch /config/new 2>&1
+        echo shell $(cat /bin/plain)
+        for path in /config/new /secret/key /etc/app/alone.conf; do (echo x >$path) 2>&1; done
+        touch /ro/new 2>&1
         ls -d /.volumes 2>&1
     ";
     let greeting = || file("greeting", 0o644, "hello");
@@ -75,8 +84,14 @@ async fn a_process_reads_what_it_was_given_and_writes_where_it_may() {
                 "config",
                 vec![greeting(), file("deep/er/file", 0o600, "far down")],
                 vec![
-                    mount("/config", ""),
+                    // Whatever is asked for, nobody but the host writes here.
+                    Mount {
+                        read_only: false,
+                        ..mount("/config", "")
+                    },
                     mount("/etc/app/alone.conf", "greeting"),
+                    // The image has another file there.
+                    mount("/bin/plain", "greeting"),
                 ],
             ),
             written(
@@ -104,7 +119,11 @@ async fn a_process_reads_what_it_was_given_and_writes_where_it_may() {
         "scratch data 777",
         "sub sub",
         "full 1",
-        "touch: /config/new: Read-only file system",
+        "shell hello",
+        "sh: can't create /config/new: Read-only file system",
+        "sh: can't create /secret/key: Read-only file system",
+        "sh: can't create /etc/app/alone.conf: Read-only file system",
+        "touch: /ro/new: Read-only file system",
         "ls: /.volumes: No such file or directory",
     ];
     assert_eq!(outcome.stdout.lines().collect::<Vec<_>>(), expected);
@@ -189,20 +208,28 @@ async fn a_guest_that_comes_back_finds_what_its_volumes_hold_now() {
 }
 
 #[tokio::test]
-async fn a_part_of_a_volume_that_is_not_there_is_told_by_name() {
-    let process = Process {
-        volumes: vec![written(
-            "config",
-            words(&[("word", "")]),
-            vec![mount("/alone", "wrod")],
-        )],
-        ..script("true")
-    };
-    let Err(error) = boot().await.start(process).await else {
-        panic!("it was started");
-    };
-    assert_eq!(
-        error.to_string(),
-        r#"volumes: volume "config" has no "wrod""#
-    );
+async fn what_cannot_be_mounted_is_told_by_name() {
+    for (mount, expected) in [
+        (
+            mount("/alone", "wrod"),
+            r#"volumes: volume "config" has no "wrod""#,
+        ),
+        (
+            mount("/bin/plain", ""),
+            r#"volumes: cannot mount volume "config" on "/bin/plain": Not a directory"#,
+        ),
+        (
+            mount("/etc/../proc", ""),
+            r#"volumes: cannot mount volume "config" on "/etc/../proc", which is inside /proc"#,
+        ),
+    ] {
+        let process = Process {
+            volumes: vec![written("config", words(&[("word", "")]), vec![mount])],
+            ..script("true")
+        };
+        let Err(error) = boot().await.start(process).await else {
+            panic!("it was started");
+        };
+        assert_eq!(error.to_string(), expected);
+    }
 }
