@@ -97,9 +97,7 @@ async fn what_a_function_lacks_is_named_and_it_starts_by_itself_once_that_is_the
         }
     };
     let none = "Secret \"keys\" does not exist in namespace \"default\"";
-    rig.api
-        .until("revisions", "hello-00001", lacks(none))
-        .await;
+    rig.api.until("revisions", "hello-00001", lacks(none)).await;
     let refused = rig.call("hello").await;
     assert_eq!((refused.status, refused.retry_after), (503, None));
     for part in ["CreateContainerConfigError", none, "create it"] {

@@ -315,8 +315,8 @@ impl Api {
                     "{}/{name}?fieldValidation=Strict",
                     kind.path(Some(namespace))
                 );
-                let merge = without_lost_keys(object, &before);
-                let after = self.request(Method::PATCH, &path, Some(&merge)).await?;
+                let merged = without_lost_keys(object, &before);
+                let after = self.request(Method::PATCH, &path, Some(&merged)).await?;
                 let version = |object: &Value| object.pointer("/metadata/resourceVersion").cloned();
                 let unchanged = version(&before) == version(&after);
                 Ok((

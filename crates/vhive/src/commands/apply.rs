@@ -20,9 +20,16 @@ pub(crate) async fn run(api: &Api, args: &cli::Apply) -> Outcome {
             "a NAME is given, but the manifest has several objects",
         ));
     }
-    for object in objects {
-        let object = completed(object, args)?;
-        let kind = Kind::parse(&text(&object, "/kind"))?;
+    let mut objects = objects
+        .into_iter()
+        .map(|object| {
+            let object = completed(object, args)?;
+            Ok((Kind::parse(&text(&object, "/kind"))?, object))
+        })
+        .collect::<Outcome<Vec<_>>>()?;
+    // What functions take values and files from has to be there before they can start.
+    objects.sort_by_key(|(kind, _)| !matches!(kind, Kind::ConfigMap | Kind::Secret));
+    for (kind, object) in objects {
         let namespace = text(&object, "/metadata/namespace");
         let name = text(&object, "/metadata/name");
         let (stored, applied) = api.apply(kind, &namespace, &object).await?;
@@ -105,6 +112,9 @@ fn named_after(file: &Path) -> Outcome<String> {
     }
 }
 
+/// How long a failure must last. What was mended a moment ago may be told as broken until the node has looked.
+const LASTING: Duration = Duration::from_secs(1);
+
 /// Waits until a service is ready at `generation` or better; a failure that lasts is an error with the revision's own
 /// words.
 pub(crate) async fn wait_ready(
@@ -117,7 +127,18 @@ pub(crate) async fn wait_ready(
     let waiting = async {
         loop {
             let mut changes = api.watch(Kind::Service, namespace, name).await?;
-            while let Some(service) = changes.next().await {
+            let mut failure = None;
+            loop {
+                let change = match failure.take() {
+                    None => changes.next().await,
+                    Some(failure) => match tokio::time::timeout(LASTING, changes.next()).await {
+                        Ok(change) => change,
+                        Err(_) => return Err(failure),
+                    },
+                };
+                let Some(service) = change else {
+                    break;
+                };
                 let service = service?;
                 let observed = service
                     .pointer("/status/observedGeneration")
@@ -130,8 +151,11 @@ pub(crate) async fn wait_ready(
                     "False" => {
                         let reason = condition(&service, "Ready", "reason");
                         let message = condition(&service, "Ready", "message");
-                        return Err(Failure::new(Code::Failed, anyhow!("service {name} failed: {reason}: {message}"))
-                            .hint(format!("look at `vhive describe {name} -n {namespace}` and `vhive logs {name} -n {namespace}`")));
+                        let error = anyhow!("service {name} failed: {reason}: {message}");
+                        let hint = format!(
+                            "look at `vhive describe {name} -n {namespace}` and `vhive logs {name} -n {namespace}`"
+                        );
+                        failure = Some(Failure::new(Code::Failed, error).hint(hint));
                     }
                     _ => {}
                 }

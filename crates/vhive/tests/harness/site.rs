@@ -29,6 +29,18 @@ echo name $(busybox hostname)
 busybox head -c 1
 ";
 
+/// What the function was given: variables WORD and TOKEN, and files at /config, /secret and /scratch.
+const GIVEN: &str = "#!/bin/busybox sh
+printf 'Content-Type: text/plain\\r\\n\\r\\n'
+echo variables $WORD $TOKEN
+echo config $(busybox cat /config/word) $(busybox stat -L -c %a /config/word)
+echo secret $(busybox cat /secret/deep/token) $(busybox stat -L -c %a /secret/deep/token)
+echo written >/scratch/note
+echo scratch $(busybox cat /scratch/note)
+echo user $(busybox id -u)
+(echo x >/config/word) 2>/dev/null || echo config closed
+";
+
 /// The host's static shell of many tools.
 pub(crate) fn busybox() -> &'static str {
     ["/bin/busybox", "/usr/bin/busybox"]
@@ -37,7 +49,7 @@ pub(crate) fn busybox() -> &'static str {
         .expect("there is no busybox: apt-get install busybox-static")
 }
 
-/// Makes the image. Its pages are `/`, `/cgi-bin/who`, `/cgi-bin/hold` and, to end a function, `/cgi-bin/end`.
+/// Makes the image. Its pages are `/`, `/cgi-bin/who`, `/cgi-bin/hold`, `/cgi-bin/given` and, to end a function, `/cgi-bin/end`.
 pub(crate) fn build(machine: &Machine) {
     let root = machine.folder().join("site");
     for folder in ["bin", "tmp", "www/cgi-bin"] {
@@ -45,7 +57,7 @@ pub(crate) fn build(machine: &Machine) {
     }
     fs::copy(busybox(), root.join("bin/busybox")).expect("busybox");
     fs::write(root.join("www/index.html"), "I am here").expect("a page");
-    for (name, script) in [("end", END), ("who", WHO), ("hold", HOLD)] {
+    for (name, script) in [("end", END), ("who", WHO), ("hold", HOLD), ("given", GIVEN)] {
         let path = root.join("www/cgi-bin").join(name);
         fs::write(&path, script).expect("a script");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");

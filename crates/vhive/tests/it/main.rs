@@ -19,6 +19,7 @@ mod pyaes;
 mod quickstart;
 mod registry;
 mod snapshots;
+mod sources;
 mod workloads;
 
 use harness::{look, machine, site};
