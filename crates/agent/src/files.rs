@@ -7,7 +7,7 @@ use std::path::Path;
 
 use agent::protocol::GuestFile;
 
-/// Writes a file, in place of what is there.
+/// Writes a file, in place of what is there. Where a volume is mounted that cannot be written, that stays: all else can be.
 pub(crate) fn write(file: &GuestFile) -> io::Result<()> {
     let path = Path::new(&file.path);
     let create = || {
@@ -23,7 +23,10 @@ pub(crate) fn write(file: &GuestFile) -> io::Result<()> {
         folder(path.parent().unwrap_or(path))?;
         open = create();
     }
-    open.and_then(|mut open| open.write_all(&file.contents))
+    match open {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
+        open => open?.write_all(&file.contents),
+    }
 }
 
 /// Makes a folder, with those on the way to it.

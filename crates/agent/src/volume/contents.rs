@@ -35,14 +35,21 @@ pub(super) struct Owner {
     pub(super) gid: u32,
 }
 
+/// What a version's files are in.
+fn name_of(version: u64) -> String {
+    format!("..{version}")
+}
+
 /// Makes `files` all that the folder holds. `version` must be another each time. If it fails, the folder holds what it held.
+/// What a version `kept` had stays under its own name.
 pub(super) fn replace(
     folder: &Path,
     version: u64,
     files: &[GuestFile],
     owner: Option<Owner>,
+    kept: Option<u64>,
 ) -> Result<(), Error> {
-    let name = format!("..{version}");
+    let name = name_of(version);
     let new = folder.join(&name);
     if let Err(error) = write(&new, files, owner) {
         // There may be no room, so what was written must not stay.
@@ -66,7 +73,10 @@ pub(super) fn replace(
             _ => {}
         }
     }
-    remove_others(folder, &name, &names).map_err(at(folder))
+    let kept = kept.map(name_of);
+    let mut stay = names;
+    stay.extend(kept.iter().chain([&name]).map(Path::new));
+    remove_others(folder, &stay).map_err(at(folder))
 }
 
 fn write(new: &Path, files: &[GuestFile], owner: Option<Owner>) -> Result<(), Error> {
@@ -118,11 +128,11 @@ fn top_names(files: &[GuestFile]) -> BTreeSet<&Path> {
 }
 
 /// Removes older versions, and names that there are no more.
-fn remove_others(folder: &Path, version: &str, names: &BTreeSet<&Path>) -> io::Result<()> {
+fn remove_others(folder: &Path, stay: &BTreeSet<&Path>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        if name == DATA || name == version || names.contains(Path::new(&name)) {
+        if name == DATA || stay.contains(Path::new(&name)) {
             continue;
         }
         if entry.file_type()?.is_dir() {
@@ -181,7 +191,7 @@ mod tests {
     fn files_have_their_modes_whatever_the_umask() {
         let folder = tempfile::tempdir().unwrap();
         let files = [file("a", 0o400, "x"), file("deep/er/b", 0o777, "y")];
-        replace(folder.path(), 1, &files, None).unwrap();
+        replace(folder.path(), 1, &files, None, None).unwrap();
         let mode = |path: &str| {
             let metadata = fs::metadata(folder.path().join(path)).unwrap();
             metadata.permissions().mode() & 0o777
@@ -202,6 +212,7 @@ mod tests {
             1,
             &[file("a", 0o644, "1"), file("gone", 0o644, "1")],
             None,
+            None,
         )
         .unwrap();
         let data = fs::read_link(path.join(DATA)).unwrap();
@@ -210,23 +221,36 @@ mod tests {
             2,
             &[file("a", 0o644, "2"), file("b", 0o644, "2")],
             None,
+            None,
         )
         .unwrap();
         assert_eq!(seen(path), pairs(&[("a", "2"), ("b", "2")]));
         assert_ne!(fs::read_link(path.join(DATA)).unwrap(), data);
         assert!(!path.join(data).exists(), "the old version is removed");
-        replace(path, 3, &[], None).unwrap();
+        replace(path, 3, &[], None, None).unwrap();
         assert_eq!(seen(path), pairs(&[]));
+    }
+
+    #[test]
+    fn a_version_that_is_kept_stays_beside_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        for (version, text) in [(1, "1"), (2, "2"), (3, "3")] {
+            replace(path, version, &[file("a", 0o644, text)], None, Some(1)).unwrap();
+        }
+        assert_eq!(seen(path), pairs(&[("a", "3")]));
+        assert_eq!(fs::read_to_string(path.join("..1/a")).unwrap(), "1");
+        assert!(!path.join("..2").exists());
     }
 
     #[test]
     fn what_cannot_be_written_leaves_what_there_was() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
-        replace(path, 1, &[file("a", 0o644, "1")], None).unwrap();
+        replace(path, 1, &[file("a", 0o644, "1")], None, None).unwrap();
         // A file where another's folder would have to be.
         let impossible = [file("a", 0o644, "2"), file("a/b", 0o644, "2")];
-        assert!(replace(path, 2, &impossible, None).is_err());
+        assert!(replace(path, 2, &impossible, None, None).is_err());
         assert_eq!(seen(path), pairs(&[("a", "1")]));
         assert!(!path.join("..2").exists());
     }
@@ -243,7 +267,8 @@ mod tests {
             "..data",
             "..2/a",
         ] {
-            let error = replace(folder.path(), 1, &[file(path, 0o644, "x")], None).unwrap_err();
+            let error =
+                replace(folder.path(), 1, &[file(path, 0o644, "x")], None, None).unwrap_err();
             assert!(matches!(error, Error::Path { .. }), "{path}: {error}");
         }
     }

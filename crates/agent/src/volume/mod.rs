@@ -71,6 +71,8 @@ struct Held {
     folder: File,
     /// How often it was written.
     version: u64,
+    /// Parts of the first version are mounted alone, and stay what they are.
+    in_parts: bool,
     /// Of what it holds.
     digest: u64,
 }
@@ -102,7 +104,7 @@ impl Volumes {
             stage(&volume, &place)?;
             if let Some(files) = &volume.files {
                 let folder = File::open(&place).map_err(make(&place))?;
-                all.held.push(Held::new(&volume.name, folder));
+                all.held.push(Held::new(&volume, folder));
                 all.write(&volume.name, files)?;
             }
             staged.push(Staged { volume, place });
@@ -138,11 +140,11 @@ impl Volumes {
             return Ok(());
         }
         held.version += 1;
-        contents::replace(&held.path(), held.version, files, self.owner).map_err(|source| {
-            Error::Write {
-                volume: name.to_owned(),
-                source,
-            }
+        let kept = held.in_parts.then_some(1);
+        let replaced = contents::replace(&held.path(), held.version, files, self.owner, kept);
+        replaced.map_err(|source| Error::Write {
+            volume: name.to_owned(),
+            source,
         })?;
         held.digest = digest;
         Ok(())
@@ -150,9 +152,10 @@ impl Volumes {
 }
 
 impl Held {
-    fn new(name: &str, folder: File) -> Held {
+    fn new(volume: &Volume, folder: File) -> Held {
         Held {
-            name: name.to_owned(),
+            name: volume.name.clone(),
+            in_parts: volume.mounts.iter().any(|it| !it.sub_path.is_empty()),
             folder,
             version: 0,
             digest: 0,

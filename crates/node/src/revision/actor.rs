@@ -540,6 +540,7 @@ impl Actor {
             Err(error) => {
                 if !std::mem::replace(&mut self.wanting, true) {
                     warn!(revision = %self.workload.key, %error, "no instance can be started");
+                    self.faces.warning("Failed", format!("Error: {error}"));
                 }
                 return;
             }

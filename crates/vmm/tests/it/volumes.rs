@@ -64,7 +64,7 @@ async fn a_process_reads_what_it_was_given_and_writes_where_it_may() {
         echo data > /scratch/a && echo scratch $(cat /scratch/a) $(stat -c %a /scratch)
         echo sub > /other/b && echo sub $(cat /scratch/sub/b)
         dd if=/dev/zero of=/scratch/big bs=64k count=100 2>/dev/null || echo full $(($(stat -c %s /scratch/big) <= 1048576))
-        echo shell $(cat /bin/plain)
+        echo shell $(cat /bin/plain) hosts $(cat /etc/hosts)
         for path in /config/new /secret/key /etc/app/alone.conf; do (echo x >$path) 2>&1; done
         touch /ro/new 2>&1
         ls -d /.volumes 2>&1
@@ -92,6 +92,8 @@ async fn a_process_reads_what_it_was_given_and_writes_where_it_may() {
                     mount("/etc/app/alone.conf", "greeting"),
                     // The image has another file there.
                     mount("/bin/plain", "greeting"),
+                    // The agent has something to write there.
+                    mount("/etc/hosts", "greeting"),
                 ],
             ),
             written(
@@ -119,7 +121,7 @@ async fn a_process_reads_what_it_was_given_and_writes_where_it_may() {
         "scratch data 777",
         "sub sub",
         "full 1",
-        "shell hello",
+        "shell hello hosts hello",
         "sh: can't create /config/new: Read-only file system",
         "sh: can't create /secret/key: Read-only file system",
         "sh: can't create /etc/app/alone.conf: Read-only file system",
@@ -129,9 +131,11 @@ async fn a_process_reads_what_it_was_given_and_writes_where_it_may() {
     assert_eq!(outcome.stdout.lines().collect::<Vec<_>>(), expected);
 }
 
-/// Tells whenever the file has another word in it, and what a mount of the file alone has.
+/// Tells whenever the file has another word in it, and what mounts of the file and of a folder alone have.
 const WATCH: &str = "last=; while :; do word=$(cat /config/word)
-    if [ \"$word\" != \"$last\" ]; then last=$word; echo $word, alone $(cat /alone), all $(ls /config); fi; sleep 0.05; done";
+    if [ \"$word\" != \"$last\" ]; then
+        last=$word; echo $word, alone $(cat /alone) $(cat /part/word), all $(ls /config)
+    fi; sleep 0.05; done";
 
 fn words(words: &[(&str, &str)]) -> Vec<GuestFile> {
     let words = words.iter();
@@ -149,13 +153,17 @@ async fn watching() -> Running {
     let process = Process {
         volumes: vec![written(
             "config",
-            words(&[("word", "one"), ("old", "")]),
-            vec![mount("/config", ""), mount("/alone", "word")],
+            words(&[("word", "one"), ("deep/word", "one")]),
+            vec![
+                mount("/config", ""),
+                mount("/alone", "word"),
+                mount("/part", "deep"),
+            ],
         )],
         ..script(WATCH)
     };
     let mut guest = boot().await.start(process).await.unwrap();
-    guest.wait_for("one, alone one, all old word\n").await;
+    guest.wait_for("one, alone one one, all deep word\n").await;
     guest
 }
 
@@ -164,7 +172,7 @@ async fn what_is_mounted_as_a_whole_changes_while_the_process_runs_and_a_part_do
     let mut guest = watching().await;
     let update = contents(&[("word", "two"), ("new", "")]);
     guest.commands.update(update).await.unwrap();
-    guest.wait_for("two, alone one, all new word\n").await;
+    guest.wait_for("two, alone one one, all new word\n").await;
     // What cannot be done is no reason to end.
     let unknown = Contents {
         name: "none".into(),
@@ -176,7 +184,7 @@ async fn what_is_mounted_as_a_whole_changes_while_the_process_runs_and_a_part_do
         .update(contents(&[("word", "three")]))
         .await
         .unwrap();
-    guest.wait_for("three, alone one, all word\n").await;
+    guest.wait_for("three, alone one one, all word\n").await;
 }
 
 #[tokio::test]
@@ -204,7 +212,7 @@ async fn a_guest_that_comes_back_finds_what_its_volumes_hold_now() {
         events,
         place,
     };
-    guest.wait_for("two, alone one, all word\n").await;
+    guest.wait_for("two, alone one one, all word\n").await;
 }
 
 #[tokio::test]
