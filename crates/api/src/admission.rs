@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::core::{ConfigMap, Secret};
+use crate::core::{ConfigMap, Namespace, Secret};
 use crate::decode::{Decoded, decode};
 use crate::defaults;
 use crate::field_error::FieldErrors;
@@ -71,6 +71,12 @@ pub fn admit(resource: &Resource, new: &mut Value, old: Option<&Value>) -> Resul
             checked(resource, new, validate::validate_route(&route, old))?;
             encode(&route, new)
         }
+        resource::NAMESPACES => {
+            let (mut namespace, old) = both::<Namespace>(resource, new, old)?;
+            namespace.complete(old.as_ref());
+            validate::validate_namespace(&namespace)?;
+            encode(&namespace, new)
+        }
         resource::CONFIG_MAPS => {
             let (map, old) = both::<ConfigMap>(resource, new, old)?;
             validate::validate_config_map(&map, old.as_ref())?;
@@ -94,6 +100,7 @@ pub fn unknown_fields(resource: &Resource, object: &Value) -> Vec<String> {
         resource::CONFIGURATIONS => unknown::<Configuration>(object),
         resource::REVISIONS => unknown::<Revision>(object),
         resource::ROUTES => unknown::<Route>(object),
+        resource::NAMESPACES => unknown::<Namespace>(object),
         resource::CONFIG_MAPS => unknown::<ConfigMap>(object),
         resource::SECRETS => unknown::<Secret>(object),
         _ => return Vec::new(),

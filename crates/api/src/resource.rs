@@ -85,6 +85,17 @@ pub const ROUTES: Resource = Resource {
     namespaced: true,
 };
 
+/// `namespaces`.
+pub const NAMESPACES: Resource = Resource {
+    group: "",
+    version: "v1",
+    kind: "Namespace",
+    plural: "namespaces",
+    singular: "namespace",
+    short_names: &["ns"],
+    namespaced: false,
+};
+
 /// `configmaps`.
 pub const CONFIG_MAPS: Resource = Resource {
     group: "",
@@ -114,6 +125,7 @@ pub fn kinds() -> &'static [Resource] {
         CONFIGURATIONS,
         REVISIONS,
         ROUTES,
+        NAMESPACES,
         CONFIG_MAPS,
         SECRETS,
     ]

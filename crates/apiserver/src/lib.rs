@@ -5,6 +5,7 @@
 pub mod auth;
 mod gc;
 mod http;
+pub mod namespaces;
 mod serve;
 pub mod store;
 

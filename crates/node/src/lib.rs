@@ -131,6 +131,9 @@ pub enum Error {
     /// The store does not open.
     #[error("the object store does not open")]
     Store(#[source] apiserver::store::OpenError),
+    /// The namespaces that are always there cannot be made.
+    #[error("the object store does not take the first namespaces")]
+    Namespaces(#[source] apiserver::store::Error),
     /// The image store does not open.
     #[error("the image store does not open")]
     Images(#[source] image::Error),
@@ -153,6 +156,7 @@ impl Error {
             Self::Listen { role: "API", .. } => "stop what listens there (ss -ltnp shows it), or name another address with --api".to_owned(),
             Self::Listen { .. } => "stop what listens there (ss -ltnp shows it), or name another address with --ingress".to_owned(),
             Self::Store(_) => "do what the message says; another --data-dir starts with an empty store".to_owned(),
+            Self::Namespaces(_) => "do what the message says".to_owned(),
             Self::Images(_) => "check the folder images in the data directory".to_owned(),
             Self::Registry(_) => "check ~/.docker/config.json".to_owned(),
             Self::Sandbox(_) => "run `vhive doctor`".to_owned(),
@@ -190,6 +194,9 @@ impl Node {
         let store = store
             .map_err(|error| data_dir(std::io::Error::other(error)))?
             .map_err(Error::Store)?;
+        apiserver::namespaces::ensure(&store)
+            .await
+            .map_err(Error::Namespaces)?;
         let api_listener = listen("API", config.api).await?;
         let ingress_listener = listen("ingress", config.ingress).await?;
         let bound = |listener: &TcpListener, asked| listener.local_addr().unwrap_or(asked);
@@ -279,6 +286,7 @@ impl Node {
         let controller = tokio::spawn(controller.run(observations, stop_controller.clone()));
 
         let garbage = tokio::spawn(apiserver::collect(store.clone(), stop_servers.clone()));
+        let namespaces = apiserver::namespaces::empty(store.clone(), stop_servers.clone());
         let router = apiserver::router(apiserver::Config {
             store,
             admission: Arc::new(api::admit),
@@ -293,6 +301,7 @@ impl Node {
         ));
         let servers = vec![
             garbage,
+            tokio::spawn(namespaces),
             tokio::spawn({
                 let stop = stop_servers.clone();
                 async move { apiserver::serve(api_listener, Some(tls), router, stop, API_DRAIN).await }

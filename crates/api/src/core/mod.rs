@@ -3,6 +3,7 @@
 mod bytes;
 mod config;
 mod env;
+mod namespace;
 mod volume;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use crate::meta::{StringMap, is_zero};
 pub use bytes::Bytes;
 pub use config::{ConfigMap, MAX_BYTES, Secret, SecretText};
 pub use env::{EnvFromSource, EnvSourceReference, EnvVar, EnvVarSource, KeySelector};
+pub use namespace::{FINALIZER, NAME_LABEL, Namespace, NamespaceSpec};
 pub use volume::{
     ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, ProjectedVolumeSource, Projection,
     SecretVolumeSource, Volume, VolumeMount, VolumeProjection,

@@ -7,6 +7,7 @@ mod defaults;
 mod fields;
 mod limits;
 mod metadata;
+mod namespaces;
 mod probes;
 mod refusals;
 mod traffic;

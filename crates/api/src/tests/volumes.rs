@@ -220,13 +220,13 @@ fn a_variable_comes_from_one_place() {
         (
             from(json!({"prefix": "P_"})),
             format!(
-                "expected exactly one, got neither: {at}.envFrom[0].configMapRef, {at}.envFrom[0].secretRef"
+                "expected exactly one, got neither: {at}.envFrom.configMapRef, {at}.envFrom.secretRef"
             ),
         ),
         (
             from(json!({"configMapRef": {"name": "c"}, "secretRef": {"name": "s"}})),
             format!(
-                "expected exactly one, got both: {at}.envFrom[0].configMapRef, {at}.envFrom[0].secretRef"
+                "expected exactly one, got both: {at}.envFrom.configMapRef, {at}.envFrom.secretRef"
             ),
         ),
         (

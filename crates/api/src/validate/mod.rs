@@ -5,6 +5,7 @@ mod config;
 mod container;
 mod difference;
 mod name;
+mod namespace;
 mod probe;
 mod template;
 mod traffic;
@@ -18,6 +19,7 @@ use crate::serving::{Configuration, Revision, RevisionTemplate, Route, Service, 
 
 pub use config::{validate_config_map, validate_secret};
 use difference::difference;
+pub use namespace::validate_namespace;
 
 /// Checks a Service; `old` is what it replaces.
 pub fn validate_service(service: &Service, old: Option<&Service>) -> Result<(), FieldErrors> {

@@ -68,6 +68,23 @@ pub(super) fn is_dns_1123_label(text: &str) -> bool {
     text.len() <= LONGEST && is_dns_1123(text)
 }
 
+/// Why a text is no such label, if so: one text for each problem.
+pub(super) fn dns_1123_label(text: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    if text.len() > LONGEST {
+        problems.push(format!("must be no more than {LONGEST} characters"));
+    }
+    if !is_dns_1123(text) {
+        problems.push(
+            "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end \
+             with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
+             '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+                .to_owned(),
+        );
+    }
+    problems
+}
+
 fn is_dns_1123(text: &str) -> bool {
     let bytes = text.as_bytes();
     let letter_or_digit = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();

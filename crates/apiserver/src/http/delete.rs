@@ -1,6 +1,6 @@
 //! Deleting one object, or all that a selector names.
 
-use api::{Resource, Status};
+use api::{Resource, Status, resource::NAMESPACES};
 use axum::body::Body;
 use http::{StatusCode, request::Parts};
 use serde::Deserialize;
@@ -15,6 +15,7 @@ use super::{
     read, value_response,
     write::write,
 };
+use crate::namespaces;
 use crate::store::{self, Change, Key, Preconditions, Propagation, Written};
 
 /// The body of a deletion.
@@ -93,6 +94,10 @@ pub(super) async fn one(
     key: &Key,
 ) -> Answer {
     accept::negotiate(&parts.headers, &[Form::Table])?;
+    if *resource == NAMESPACES && namespaces::is_permanent(key.name()) {
+        let why = "this namespace may not be deleted";
+        return Err(Failure::forbidden(resource, key.name(), why));
+    }
     let deletion = Deletion::read(parts, body).await?;
     let written = write(
         config,

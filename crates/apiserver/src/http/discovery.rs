@@ -49,7 +49,10 @@ fn categories(resource: &Resource) -> &'static [&'static str] {
 fn entries(elsewhere: &[Elsewhere]) -> Vec<Entry> {
     let stored = api::kinds().iter().map(|resource| Entry {
         resource: *resource,
-        verbs: VERBS.to_vec(),
+        verbs: VERBS
+            .into_iter()
+            .filter(|verb| resource.namespaced || *verb != "deletecollection")
+            .collect(),
         subresources: vec![("status", STATUS_VERBS.to_vec())],
     });
     let others = elsewhere.iter().map(|other| Entry {

@@ -4,7 +4,7 @@
 
 use std::error::Error as _;
 
-use api::{Resource, Status};
+use api::{Resource, Status, resource::NAMESPACES};
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
@@ -136,6 +136,8 @@ impl Failure {
         };
         match error {
             Error::NotFound(key) => Status::not_found(resource, key.name()).into(),
+            Error::NoNamespace(key) => Status::not_found(&NAMESPACES, key.namespace()).into(),
+            Error::NamespaceTerminating(key) => Self::terminating(resource, &key),
             Error::AlreadyExists(key) => Status::already_exists(resource, key.name()).into(),
             Error::Modified { key } => Status::conflict(resource, key.name()).into(),
             Error::Precondition {
@@ -167,6 +169,29 @@ impl Failure {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
             }
         }
+    }
+
+    /// 403: what was asked for is never allowed, or not to this user.
+    pub(super) fn forbidden(resource: &Resource, name: &str, why: &str) -> Self {
+        let message = format!("{} {name:?} is forbidden: {why}", resource.qualified());
+        Status::failure(403, "Forbidden", message)
+            .of(resource, name)
+            .into()
+    }
+
+    /// Nothing new is made in a namespace that is being deleted.
+    fn terminating(resource: &Resource, key: &store::Key) -> Self {
+        let namespace = key.namespace();
+        let why = format!(
+            "unable to create new content in namespace {namespace} because it is being terminated"
+        );
+        let mut failure = Self::forbidden(resource, key.name(), &why);
+        let message = format!("namespace {namespace} is being terminated");
+        failure.details = vec![(
+            "causes",
+            json!([{"reason": "NamespaceTerminating", "message": message, "field": "metadata.namespace"}]),
+        )];
+        failure
     }
 
     /// Clients take the cause for the sign to list again from the beginning.

@@ -52,6 +52,7 @@ fn fields(resource: &Resource) -> &'static [&'static str] {
             "status.phase",
             "status.podIP",
         ],
+        ("", "Namespace") => &["status.phase"],
         ("", "Service") => &["spec.clusterIP", "spec.type"],
         _ => &[],
     }

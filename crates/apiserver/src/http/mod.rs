@@ -139,7 +139,8 @@ async fn route(config: &Config, request: Request) -> Answer {
                 )
                 .await
             }
-            Method::DELETE if namespace.is_some() || !resource.namespaced => {
+            // All namespaces at once are never deleted.
+            Method::DELETE if namespace.is_some() => {
                 delete::collection(config, &parts, body, resource, namespace).await
             }
             _ => Err(Failure::method_not_allowed()),

@@ -72,6 +72,7 @@ fn describe(resource: &Resource) -> &'static str {
         ("serving.knative.dev", "Route") => {
             "Which Revisions get which share of the traffic of a host."
         }
+        ("", "Namespace") => "What other objects are in.",
         _ => "",
     }
 }

@@ -222,6 +222,20 @@ pub(super) const TYPES: &[Type] = &[
         ],
     ),
     (
+        "NamespaceSpec",
+        "Spec of a Namespace.",
+        &[(
+            "finalizers",
+            "[]string",
+            "Who must let go before the namespace is removed, beside those of the metadata.",
+        )],
+    ),
+    (
+        "NamespaceStatus",
+        "Status of a Namespace.",
+        &[("phase", "string", "Active, or Terminating.")],
+    ),
+    (
         "Container",
         "One container.",
         &[

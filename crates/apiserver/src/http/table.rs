@@ -115,6 +115,7 @@ const AGE: Column = Column {
 };
 
 /// The columns of Kubernetes' printers, `pkg/printers/internalversion/printers.go`.
+const NAMESPACE: [Column; 2] = [text("Status", "/status/phase"), AGE];
 const CONFIG_MAP: [Column; 2] = [count("Data", &["/data", "/binaryData"]), AGE];
 const SECRET: [Column; 3] = [text("Type", "/type"), count("Data", &["/data"]), AGE];
 const OTHER: [Column; 1] = [AGE];
@@ -129,6 +130,7 @@ fn columns(resource: &Resource) -> (&'static Column, &'static [Column]) {
         ("serving.knative.dev", "Configuration") => &CONFIGURATION,
         ("serving.knative.dev", "Revision") => &REVISION,
         ("serving.knative.dev", "Route") => &ROUTE,
+        ("", "Namespace") => &NAMESPACE,
         ("", "ConfigMap") => &CONFIG_MAP,
         ("", "Secret") => &SECRET,
         _ => &OTHER,

@@ -60,7 +60,7 @@ pub(super) async fn create(
         }
         ownership::note_update(None, &mut object, &manager, &now());
         let key = key(resource, namespace, &name)?;
-        match write(config, &key, Change::Create(object), options.dry_run).await {
+        match write(config, &key, Change::CreateWithin(object), options.dry_run).await {
             Ok(written) => {
                 let response = answer(resource, StatusCode::CREATED, &written.into_object(), form);
                 return Ok(with_warnings(response, &unknown));
@@ -208,7 +208,7 @@ async fn apply(
             (config.admission)(resource, &mut object, None)?;
             name::check(resource, key.name())?;
             object["metadata"]["managedFields"] = owners;
-            (Change::Create(object), StatusCode::CREATED)
+            (Change::CreateWithin(object), StatusCode::CREATED)
         } else {
             return Err(Failure::of_store(
                 resource,

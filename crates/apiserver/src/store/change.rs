@@ -7,13 +7,15 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{Error, EventKind, Key};
+use super::{Error, EventKind, Key, namespace};
 
 /// A write, as data.
 #[derive(Debug, Clone)]
 pub enum Change {
     /// A new object.
     Create(Value),
+    /// A new object, if the namespace that it is to be in is there and not on its way out.
+    CreateWithin(Value),
     /// Everything but the status. A `metadata.resourceVersion` or `metadata.uid` in it must match.
     Update(Value),
     /// The status alone, with the same preconditions.
@@ -75,8 +77,10 @@ pub(super) fn plan(
     with: Circumstances,
 ) -> Result<Outcome, Error> {
     match (change, current) {
-        (Change::Create(_), Some(_)) => Err(Error::AlreadyExists(key.clone())),
-        (Change::Create(object), None) => create(key, object, with),
+        (Change::Create(_) | Change::CreateWithin(_), Some(_)) => {
+            Err(Error::AlreadyExists(key.clone()))
+        }
+        (Change::Create(object) | Change::CreateWithin(object), None) => create(key, object, with),
         (_, None) => Err(Error::NotFound(key.clone())),
         (Change::Update(object), Some(current)) => update(key, current, object, &with),
         (Change::UpdateStatus(object), Some(current)) => {
@@ -115,6 +119,9 @@ fn create(key: &Key, mut object: Value, with: Circumstances) -> Result<Outcome, 
     metadata.insert("creationTimestamp".into(), seconds(with.now));
     metadata.insert("generation".into(), json!(1));
     set_resource_version(metadata, with.resource_version);
+    if namespace::is(key) {
+        namespace::set_phase(&mut object, namespace::ACTIVE);
+    }
     Ok(Outcome::Put(EventKind::Added, object))
 }
 
@@ -164,7 +171,7 @@ fn update(
             ),
         });
     }
-    let unfinished = has_finalizers(new);
+    let unfinished = has_finalizers(new) || namespace::is(key) && namespace::is_held(&object);
     if object == *current {
         return Ok(Outcome::Unchanged);
     }
@@ -216,11 +223,16 @@ fn delete(
         preconditions.resource_version.as_deref(),
     )?;
     let mut last = current.clone();
+    let held = namespace::is(key) && namespace::is_held(current);
+    if held {
+        namespace::set_phase(&mut last, namespace::TERMINATING);
+    }
     let metadata = metadata(fields(key, &mut last)?);
-    if let Some(propagation) = propagation {
+    // Nobody owns what is in a namespace by being it.
+    if let Some(propagation) = propagation.filter(|_| !held) {
         propagate(metadata, propagation);
     }
-    if !has_finalizers(metadata) {
+    if !has_finalizers(metadata) && !held {
         set_resource_version(metadata, with.resource_version);
         return Ok(Outcome::Remove(last));
     }

@@ -69,6 +69,12 @@ pub enum Error {
     /// There is one already.
     #[error("{0} already exists")]
     AlreadyExists(Key),
+    /// The namespace of a new object is not there.
+    #[error("{0}: there is no such namespace; make it first")]
+    NoNamespace(Key),
+    /// The namespace of a new object is being deleted.
+    #[error("{0}: the namespace is being deleted; use another, or wait until it is gone")]
+    NamespaceTerminating(Key),
     /// The object changed since the caller read it.
     #[error(
         "{key}: the object has been modified; please apply your changes to the latest version and try again"

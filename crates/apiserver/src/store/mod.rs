@@ -9,6 +9,7 @@ mod error;
 mod key;
 mod log;
 mod memory;
+mod namespace;
 mod object;
 mod state;
 mod watch;
@@ -189,6 +190,7 @@ impl Store {
         let current = self.get(key);
         // Not a version of its own: nothing is written.
         let resource_version = self.resource_version();
+        namespace::check(key, &change, |namespace| self.get(namespace))?;
         writer::decide(key, current.as_ref(), change, resource_version).map(|(written, _)| written)
     }
 

@@ -30,6 +30,7 @@ use super::{
     Change, Error, Event, EventKind, Key, Object, Written,
     change::{self, Circumstances, Outcome},
     disk::{self, Disk},
+    namespace,
     state::Publisher,
 };
 
@@ -142,16 +143,14 @@ impl Task {
         let mut answers = Vec::with_capacity(batch.len());
         let last = self.publisher.shared().read().log.last();
         for Request { key, change, reply } in batch {
-            let current = match planned.get(&key) {
+            let find = |key: &Key| match planned.get(key) {
                 Some(planned) => planned.clone(),
-                None => self.publisher.shared().read().get(&key).cloned(),
+                None => self.publisher.shared().read().get(key).cloned(),
             };
-            let answer = decide(
-                &key,
-                current.as_ref(),
-                change,
-                last + 1 + events.len() as u64,
-            );
+            let resource_version = last + 1 + events.len() as u64;
+            let current = find(&key);
+            let answer = namespace::check(&key, &change, find)
+                .and_then(|()| decide(&key, current.as_ref(), change, resource_version));
             let answer = answer.map(|(written, event)| {
                 if let Some(event) = event {
                     let left = (event.kind != EventKind::Deleted).then(|| event.object.clone());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apiserver::{Config, Store, Views, router, store::Memory};
+use apiserver::{Config, Store, Views, namespaces, router, store::Memory};
 use axum::body::{Body, to_bytes};
 use http::Request;
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -17,6 +17,7 @@ const SEGMENTS: &[&str] = &[
     "v1",
     "serving.knative.dev",
     "namespaces",
+    "configmaps",
     "default",
     "services",
     "revisions",
@@ -109,6 +110,9 @@ fn request() -> impl Strategy<Value = (String, String, String, String)> {
         "/apis/serving.knative.dev/v1/namespaces/default/services".to_owned(),
         "/apis/serving.knative.dev/v1/namespaces/default/services/a".to_owned(),
         "/apis/serving.knative.dev/v1/namespaces/default/services/a/status".to_owned(),
+        "/api/v1/namespaces/default/configmaps".to_owned(),
+        "/api/v1/namespaces".to_owned(),
+        "/api/v1/namespaces/default".to_owned(),
     ]);
     let query = vec((select(PARAMETERS), select(VALUES)), 0..4);
     let target = (prop_oneof![random, known], query).prop_map(|(path, query)| {
@@ -135,6 +139,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store.redb")).unwrap();
+        runtime.block_on(namespaces::ensure(&store)).unwrap();
         let routes = router(Config {
             store,
             admission: Arc::new(api::admit),

@@ -244,7 +244,7 @@ async fn refusals_are_statuses_with_the_words_of_kubernetes() {
             &format!("{SERVICES}?resourceVersion=9999"),
             Value::Null,
             504,
-            "Too large resource version: 9999, current: 2",
+            "Too large resource version: 9999, current: 5",
         ),
         (
             Method::GET,
@@ -437,6 +437,11 @@ async fn the_status_is_written_apart() {
 #[tokio::test]
 async fn lists_are_narrowed_by_namespace_labels_and_fields() {
     let server = Server::start().await;
+    let other = json!({"metadata": {"name": "other"}});
+    let (code, _) = server
+        .send(Method::POST, "/api/v1/namespaces", &other)
+        .await;
+    assert_eq!(code, 201);
     server.create("a").await;
     server.create("b").await;
     let elsewhere = "/apis/serving.knative.dev/v1/namespaces/other/services";

@@ -8,6 +8,7 @@ mod api_watch;
 mod apply;
 mod durability;
 mod garbage;
+mod namespaces;
 mod pages;
 mod server;
 mod store;

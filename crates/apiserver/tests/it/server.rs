@@ -6,7 +6,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use apiserver::{Config, Store, View, Views, auth, collect, router, serve, store::Memory};
+use apiserver::{
+    Config, Store, View, Views, auth, collect, namespaces, router, serve, store::Memory,
+};
 use reqwest::{Certificate, Client, ClientBuilder, Method, Response};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -37,7 +39,9 @@ impl Server {
         let store = Store::open(&folder.path().join("store.redb")).unwrap();
         let pki = auth::ensure(&folder.path().join("pki"), &[], SystemTime::now()).unwrap();
         let shutdown = CancellationToken::new();
+        namespaces::ensure(&store).await.unwrap();
         tokio::spawn(collect(store.clone(), shutdown.clone()));
+        tokio::spawn(namespaces::empty(store.clone(), shutdown.clone()));
         let routes = router(Config {
             store: store.clone(),
             admission: Arc::new(api::admit),
