@@ -1,12 +1,16 @@
-//! Bodies of requests: bounded, and JSON or YAML by their content type.
+//! Bodies of requests: bounded, and JSON, YAML or Protocol Buffers by their content type.
 
+use api::Resource;
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE};
 use http_body_util::LengthLimitError;
-use serde_json::Value;
 
-use super::error::Failure;
+use super::{
+    document::Document,
+    error::Failure,
+    protobuf::{self, PROTOBUF},
+};
 
 /// What Kubernetes takes at most.
 pub(super) const LIMIT: usize = 3 << 20;
@@ -19,6 +23,8 @@ const YAML: [&str; 4] = [
     "text/yaml",
     "text/x-yaml",
 ];
+/// Those that any object can be sent as.
+pub(super) const ACCEPTED: [&str; 2] = [JSON, YAML[0]];
 
 /// The media type of a body, without parameters.
 pub(super) fn media_type(headers: &HeaderMap) -> &str {
@@ -42,30 +48,50 @@ pub(super) async fn read(body: Body) -> Result<Bytes, Failure> {
     })
 }
 
-/// Reads one object.
-pub(super) async fn object(headers: &HeaderMap, body: Body) -> Result<Value, Failure> {
+/// Reads an object of a resource. Only what Kubernetes itself has comes as Protocol Buffers.
+pub(super) async fn of(
+    resource: &Resource,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Document, Failure> {
+    if !resource.group.is_empty() && media_type(headers).eq_ignore_ascii_case(PROTOBUF) {
+        return Err(Failure::unsupported_media_type(&ACCEPTED));
+    }
+    object(headers, body).await
+}
+
+/// Reads one object, of which it is not known what it is.
+pub(super) async fn object(headers: &HeaderMap, body: Body) -> Result<Document, Failure> {
     let media_type = media_type(headers).to_ascii_lowercase();
     let yaml = YAML.contains(&media_type.as_str());
-    if !yaml && !media_type.is_empty() && media_type != JSON {
-        return Err(Failure::unsupported_media_type(&[JSON, YAML[0]]));
+    let protobuf = media_type == PROTOBUF;
+    if !yaml && !protobuf && !media_type.is_empty() && media_type != JSON {
+        return Err(Failure::unsupported_media_type(&ACCEPTED));
     }
     let bytes = read(body).await?;
-    let object = parse(&bytes, yaml)?;
-    if object.is_object() {
-        Ok(object)
+    let document = if protobuf {
+        Document {
+            value: protobuf::decode(&bytes)?,
+            ..Document::default()
+        }
+    } else {
+        parse(&bytes, yaml)?
+    };
+    if document.value.is_object() {
+        Ok(document)
     } else {
         Err(Failure::bad_request("the body must be an object"))
     }
 }
 
 /// Parses JSON or YAML.
-pub(super) fn parse(bytes: &[u8], yaml: bool) -> Result<Value, Failure> {
+pub(super) fn parse(bytes: &[u8], yaml: bool) -> Result<Document, Failure> {
     if yaml {
-        serde_yaml_ng::from_slice(bytes).map_err(|error| {
+        Document::from_yaml(bytes).map_err(|error| {
             Failure::bad_request(format!("error converting YAML to JSON: {error}"))
         })
     } else {
-        serde_json::from_slice(bytes)
+        Document::from_json(bytes)
             .map_err(|error| Failure::bad_request(format!("the body is no JSON: {error}")))
     }
 }

@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode};
 use json_patch::Patch as Operations;
 use serde_json::Value;
 
-use super::{body, error::Failure};
+use super::{body, document::Document, error::Failure};
 
 const MERGE: &str = "application/merge-patch+json";
 const JSON: &str = "application/json-patch+json";
@@ -22,13 +22,20 @@ pub(super) fn is_apply(headers: &HeaderMap) -> bool {
 }
 
 impl Patch {
-    /// Reads a patch of the kind that the content type names.
-    pub(super) fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Self, Failure> {
+    /// Reads a patch of the kind that the content type names, with the paths of what is in it twice.
+    pub(super) fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<(Self, Vec<String>), Failure> {
         match body::media_type(headers) {
-            MERGE => body::parse(bytes, false).map(Self::Merge),
-            JSON => serde_json::from_slice(bytes)
-                .map(Self::Json)
-                .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}"))),
+            MERGE => {
+                let Document { value, duplicates } = body::parse(bytes, false)?;
+                Ok((Self::Merge(value), duplicates))
+            }
+            JSON => {
+                let Document { value, duplicates } = body::parse(bytes, false)?;
+                let operations = serde_json::from_value(value).map_err(|error| {
+                    Failure::bad_request(format!("error decoding patch: {error}"))
+                })?;
+                Ok((Self::Json(operations), duplicates))
+            }
             _ => Err(Failure::unsupported_media_type(&[JSON, MERGE, APPLY])),
         }
     }
@@ -67,7 +74,7 @@ mod tests {
     fn patched(media_type: &'static str, object: &Value, patch: &Value) -> Option<Value> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, media_type.parse().unwrap());
-        let patch = Patch::parse(&headers, patch.to_string().as_bytes()).ok()?;
+        let (patch, _) = Patch::parse(&headers, patch.to_string().as_bytes()).ok()?;
         patch.apply(object).ok()
     }
 

@@ -193,7 +193,7 @@ async fn delete(
     let options: DeleteOptions = if bytes.is_empty() {
         DeleteOptions::default()
     } else {
-        let value = body::object(&parts.headers, bytes.into()).await?;
+        let value = body::object(&parts.headers, bytes.into()).await?.value;
         serde_json::from_value(value)
             .map_err(|error| Failure::bad_request(format!("DeleteOptions: {error}")))?
     };

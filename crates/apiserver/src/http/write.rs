@@ -16,6 +16,7 @@ use super::{
     Answer, Config,
     accept::{self, Form},
     body,
+    document::Document,
     error::Failure,
     json_response, name, ownership,
     patch::{self, Patch},
@@ -39,9 +40,10 @@ pub(super) async fn create(
 ) -> Answer {
     let form = accept::negotiate(&parts.headers, &[Form::Table])?;
     let options = WriteOptions::parse(&parts.uri)?;
-    let mut object = body::object(&parts.headers, body).await?;
+    let document = body::of(resource, &parts.headers, body).await?;
+    let mut object = document.value;
     identify(resource, namespace, &mut object)?;
-    let unknown = unknown_fields(resource, &object, options.validation)?;
+    let strange = strange_fields(resource, &object, &document.duplicates, options.validation)?;
     let manager = manager(parts, &options);
     let tries = if name::is_generated(&object) {
         NAME_TRIES
@@ -63,7 +65,7 @@ pub(super) async fn create(
         match write(config, &key, Change::CreateWithin(object), options.dry_run).await {
             Ok(written) => {
                 let response = answer(resource, StatusCode::CREATED, &written.into_object(), form);
-                return Ok(with_warnings(response, &unknown));
+                return Ok(with_warnings(response, &strange));
             }
             Err(error @ store::Error::AlreadyExists(_)) => taken = Some(error),
             Err(error) => return Err(Failure::of_store(resource, error)),
@@ -82,10 +84,11 @@ pub(super) async fn replace(
 ) -> Answer {
     let form = accept::negotiate(&parts.headers, &[Form::Table])?;
     let options = WriteOptions::parse(&parts.uri)?;
-    let mut object = body::object(&parts.headers, body).await?;
+    let document = body::of(resource, &parts.headers, body).await?;
+    let mut object = document.value;
     identify(resource, key.namespace(), &mut object)?;
     same_name(key, &object)?;
-    let unknown = unknown_fields(resource, &object, options.validation)?;
+    let strange = strange_fields(resource, &object, &document.duplicates, options.validation)?;
     if version(&object).is_empty() {
         return Err(Failure::invalid(
             resource,
@@ -111,7 +114,7 @@ pub(super) async fn replace(
         .await
         .map_err(|error| Failure::of_store(resource, error))?;
     let response = answer(resource, StatusCode::OK, &written.into_object(), form);
-    Ok(with_warnings(response, &unknown))
+    Ok(with_warnings(response, &strange))
 }
 
 pub(super) async fn patch(
@@ -128,7 +131,7 @@ pub(super) async fn patch(
     if patch::is_apply(&parts.headers) {
         return apply(config, parts, &bytes, resource, key, part).await;
     }
-    let patch = Patch::parse(&parts.headers, &bytes)?;
+    let (patch, duplicates) = Patch::parse(&parts.headers, &bytes)?;
     let manager = manager(parts, &options);
     for _ in 0..PATCH_TRIES {
         let current = current(config, resource, key)?;
@@ -136,7 +139,7 @@ pub(super) async fn patch(
         let mut object = patch.apply(&value)?;
         identify(resource, key.namespace(), &mut object)?;
         same_name(key, &object)?;
-        let unknown = unknown_fields(resource, &object, options.validation)?;
+        let strange = strange_fields(resource, &object, &duplicates, options.validation)?;
         // A patch that names a version wants that one and no other.
         if version(&object) != version(&value) && !version(&object).is_empty() {
             return Err(Status::conflict(resource, key.name()).into());
@@ -153,7 +156,7 @@ pub(super) async fn patch(
         match write(config, key, change, options.dry_run).await {
             Ok(written) => {
                 let response = answer(resource, StatusCode::OK, &written.into_object(), form);
-                return Ok(with_warnings(response, &unknown));
+                return Ok(with_warnings(response, &strange));
             }
             Err(store::Error::Modified { .. }) => {}
             Err(error) => return Err(Failure::of_store(resource, error)),
@@ -181,7 +184,10 @@ async fn apply(
         );
         return Err(status.into());
     };
-    let mut wanted = body::parse(bytes, true)?;
+    let Document {
+        value: mut wanted,
+        duplicates,
+    } = body::parse(bytes, true)?;
     if !wanted.is_object() {
         return Err(Failure::bad_request("the body must be an object"));
     }
@@ -190,7 +196,7 @@ async fn apply(
     if !matches!(&wanted["metadata"]["managedFields"], Value::Null) {
         return Err(Failure::bad_request("metadata.managedFields must be nil"));
     }
-    let unknown = unknown_fields(resource, &wanted, options.validation)?;
+    let strange = strange_fields(resource, &wanted, &duplicates, options.validation)?;
     for _ in 0..PATCH_TRIES {
         let current = config.store.get(key);
         let live = current.as_ref().map_or(Value::Null, Object::value);
@@ -218,7 +224,7 @@ async fn apply(
         match write(config, key, change, options.dry_run).await {
             Ok(written) => {
                 let response = answer(resource, code, &written.into_object(), form);
-                return Ok(with_warnings(response, &unknown));
+                return Ok(with_warnings(response, &strange));
             }
             Err(
                 store::Error::Modified { .. }
@@ -360,28 +366,32 @@ fn key(resource: &Resource, namespace: &str, name: &str) -> Result<Key, Failure>
     Key::new(&resource.qualified(), namespace, name).ok_or_else(Failure::no_path)
 }
 
-/// Finds fields that nobody knows: a refusal, something to warn of, or nothing at all.
-fn unknown_fields(
+/// Finds fields that are there twice or that nobody knows: a refusal, something to warn of, or nothing at all.
+fn strange_fields(
     resource: &Resource,
     object: &Value,
+    duplicates: &[String],
     validation: FieldValidation,
 ) -> Result<Vec<String>, Failure> {
     if validation == FieldValidation::Ignore {
         return Ok(Vec::new());
     }
-    let unknown: Vec<String> = api::unknown_fields(resource, object)
+    let duplicates = duplicates
+        .iter()
+        .map(|field| format!("duplicate field {field:?}"));
+    let unknown = api::unknown_fields(resource, object)
         .into_iter()
-        .map(|field| format!("unknown field {field:?}"))
-        .collect();
-    if validation == FieldValidation::Strict && !unknown.is_empty() {
+        .map(|field| format!("unknown field {field:?}"));
+    let strange: Vec<String> = duplicates.chain(unknown).collect();
+    if validation == FieldValidation::Strict && !strange.is_empty() {
         return Err(Failure::bad_request(format!(
             "{kind} in version {:?} cannot be handled as a {kind}: strict decoding error: {}",
             resource.version,
-            unknown.join(", "),
+            strange.join(", "),
             kind = resource.kind,
         )));
     }
-    Ok(unknown)
+    Ok(strange)
 }
 
 /// Adds what to warn of (RFC 7234 §5.5; 299 is "miscellaneous persistent").
