@@ -15,12 +15,22 @@ use crate::serving::{Configuration, Revision, Route, Service, annotation};
 use crate::status::Status;
 use crate::validate;
 
-/// Who changes objects: the API has one user, the holder of the node's client certificate.
+/// Who changes objects where nobody else is named: the holder of the node's client certificate.
 pub const USER: &str = "vhive-admin";
 
-/// Sets defaults in `new` and checks it; `old` is what it replaces. Fields that its type does not have are left out. The
-/// refusal is what the client gets.
+/// [`admit_by`] the node's owner.
 pub fn admit(resource: &Resource, new: &mut Value, old: Option<&Value>) -> Result<(), Status> {
+    admit_by(USER, resource, new, old)
+}
+
+/// Sets defaults in `new`, which `user` writes, and checks it; `old` is what it replaces. Fields that its type does not have are
+/// left out. The refusal is what the client gets.
+pub fn admit_by(
+    user: &str,
+    resource: &Resource,
+    new: &mut Value,
+    old: Option<&Value>,
+) -> Result<(), Status> {
     match *resource {
         resource::SERVICES => {
             let (mut service, old) = both::<Service>(resource, new, old)?;
@@ -30,7 +40,7 @@ pub fn admit(resource: &Resource, new: &mut Value, old: Option<&Value>) -> Resul
             }
             let old = old.as_ref();
             let change = Change::of(&service.spec, old.map(|old| (&old.metadata, &old.spec)));
-            sign(&mut service.metadata, change);
+            sign(user, &mut service.metadata, change);
             checked(resource, new, validate::validate_service(&service, old))?;
             encode(&service, new)
         }
@@ -44,7 +54,7 @@ pub fn admit(resource: &Resource, new: &mut Value, old: Option<&Value>) -> Resul
             if configuration.metadata.owner_references.is_empty() {
                 let old = old.map(|old| (&old.metadata, &old.spec));
                 let change = Change::of(&configuration.spec, old);
-                sign(&mut configuration.metadata, change);
+                sign(user, &mut configuration.metadata, change);
             }
             let result = validate::validate_configuration(&configuration, old);
             checked(resource, new, result)?;
@@ -66,7 +76,7 @@ pub fn admit(resource: &Resource, new: &mut Value, old: Option<&Value>) -> Resul
             let old = old.as_ref();
             if route.metadata.owner_references.is_empty() {
                 let change = Change::of(&route.spec, old.map(|old| (&old.metadata, &old.spec)));
-                sign(&mut route.metadata, change);
+                sign(user, &mut route.metadata, change);
             }
             checked(resource, new, validate::validate_route(&route, old))?;
             encode(&route, new)
@@ -156,9 +166,9 @@ impl<'a> Change<'a> {
 /// Notes who made the object and who changed its spec last, in place of what the client says about that. Of what is not to
 /// change the client may be silent, as one that replaces an object by what is in a file; if it says something else, validation
 /// refuses it.
-fn sign(metadata: &mut ObjectMeta, change: Change<'_>) {
+fn sign(user: &str, metadata: &mut ObjectMeta, change: Change<'_>) {
     let annotations = &mut metadata.annotations;
-    let mut write = |key: &str| annotations.insert(key.to_owned(), USER.to_owned());
+    let mut write = |key: &str| annotations.insert(key.to_owned(), user.to_owned());
     let (kept, old) = match change {
         Change::Created => {
             write(annotation::CREATOR);

@@ -19,7 +19,7 @@ pub mod serving;
 pub mod status;
 pub mod validate;
 
-pub use admission::{admit, unknown_fields};
+pub use admission::{admit, admit_by, unknown_fields};
 pub use field_error::FieldErrors;
 pub use resource::{Resource, kinds};
 pub use status::Status;

@@ -8,7 +8,11 @@
 //!                          draining ─► closed, or cut off at the deadline
 //! ```
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    time::{Duration, Instant},
+};
 
 use axum::{Router, body::Body, response::IntoResponse};
 use http::{Request, Response};
@@ -20,7 +24,6 @@ use hyper_util::{
         graceful::{GracefulShutdown, Watcher},
     },
 };
-use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -32,7 +35,11 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use crate::http::{error::unauthorized, is_health_path};
+use crate::{
+    auth::{Authenticator, User},
+    http::{Attributes, authorize, error::unauthorized, is_health_path},
+    metrics::Metrics,
+};
 
 /// A client that says nothing for so long is not one.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -43,18 +50,29 @@ const PING_ANSWER: Duration = Duration::from_secs(20);
 /// Rest after an accept that failed for want of something, file descriptors for one.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
-/// Serves `router` until `shutdown`, then lets requests finish for `drain` and cuts off the rest.
-///
-/// With `tls`, a client without a certificate may only ask for its health. Without, everything is open: only for a
-/// listener that nobody else can reach.
+/// What is served, and to whom.
+#[derive(Clone)]
+pub struct Server {
+    /// What answers.
+    pub router: Router,
+    /// Tells users from strangers, who may only ask for the server's health, and has the TLS for it. Without, there is no TLS and
+    /// everything is open: only for a listener that nobody else can reach.
+    pub authenticator: Option<Authenticator>,
+    /// Where requests are counted.
+    pub metrics: Metrics,
+}
+
+/// Serves until `shutdown`, then lets requests finish for `drain` and cuts off the rest.
 pub async fn serve(
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
-    router: Router,
+    server: Server,
     shutdown: CancellationToken,
     drain: Duration,
 ) {
-    let acceptor = tls.map(TlsAcceptor::from);
+    let acceptor = server
+        .authenticator
+        .as_ref()
+        .map(|it| TlsAcceptor::from(it.tls()));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
@@ -77,7 +95,7 @@ pub async fn serve(
         connections.spawn(connection(
             stream,
             acceptor.clone(),
-            router.clone(),
+            server.clone(),
             graceful.watcher(),
         ));
     }
@@ -101,17 +119,19 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 async fn connection(
     stream: TcpStream,
     acceptor: Option<TlsAcceptor>,
-    router: Router,
+    server: Server,
     watcher: Watcher,
 ) {
     let _ = stream.set_nodelay(true);
     let Some(acceptor) = acceptor else {
-        return requests(stream, router, true, watcher).await;
+        return requests(stream, server, Some(User::owner()), watcher).await;
     };
     match time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
-            let known = stream.get_ref().1.peer_certificates().is_some();
-            requests(stream, router, known, watcher).await;
+            let shown = stream.get_ref().1.peer_certificates();
+            let authenticator = server.authenticator.as_ref();
+            let holder = authenticator.and_then(|it| it.of_certificates(shown.unwrap_or_default()));
+            requests(stream, server, holder, watcher).await;
         }
         Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
         Err(_) => debug!("TLS handshake timed out"),
@@ -120,13 +140,13 @@ async fn connection(
 
 async fn requests(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    router: Router,
-    known: bool,
+    server: Server,
+    holder: Option<User>,
     watcher: Watcher,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let router = router.clone();
-        async move { Ok::<_, Infallible>(answer(router, known, request.map(Body::new)).await) }
+        let (server, holder) = (server.clone(), holder.clone());
+        async move { Ok::<_, Infallible>(answer(server, holder, request.map(Body::new)).await) }
     });
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
@@ -144,11 +164,34 @@ async fn requests(
     }
 }
 
-async fn answer(router: Router, known: bool, request: Request<Body>) -> Response<Body> {
-    if !known && !is_health_path(request.uri().path()) {
-        return unauthorized().into_response();
+/// Answers a request over a connection whose other end has shown a certificate, or has not.
+async fn answer(server: Server, holder: Option<User>, request: Request<Body>) -> Response<Body> {
+    let began = Instant::now();
+    let what = Attributes::of(request.method(), request.uri());
+    let response = admitted(&server, holder, &what, request).await;
+    server
+        .metrics
+        .count(&what, response.status(), began.elapsed());
+    response
+}
+
+async fn admitted(
+    server: &Server,
+    holder: Option<User>,
+    what: &Attributes,
+    mut request: Request<Body>,
+) -> Response<Body> {
+    if !is_health_path(&what.path) {
+        let token = || server.authenticator.as_ref()?.of_token(request.headers());
+        let Some(user) = holder.or_else(token) else {
+            return unauthorized().into_response();
+        };
+        if let Err(refusal) = authorize(&user, what) {
+            return refusal.into_response();
+        }
+        request.extensions_mut().insert(user);
     }
-    match router.oneshot(request).await {
+    match server.router.clone().oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
     }

@@ -209,7 +209,7 @@ impl Node {
             std::time::SystemTime::now(),
         )
         .map_err(Error::Auth)?;
-        let tls = pki.server_config().map_err(Error::Auth)?;
+        let authenticator = pki.authenticator().map_err(Error::Auth)?;
         let image_store = image::Store::open(&under("images")).map_err(Error::Images)?;
         let revisions = revisions(&store);
         if let Err(error) = image_store.retain_pins(|holder| revisions.contains(holder)) {
@@ -287,24 +287,38 @@ impl Node {
 
         let garbage = tokio::spawn(apiserver::collect(store.clone(), stop_servers.clone()));
         let namespaces = apiserver::namespaces::empty(store.clone(), stop_servers.clone());
+        let metrics = apiserver::Metrics::new(&store);
         let router = apiserver::router(apiserver::Config {
             store,
-            admission: Arc::new(api::admit),
+            admission: Arc::new(api::admit_by),
             elsewhere: vec![snapshots::ELSEWHERE],
             views: shown.views(ends(shown.clone(), doorbells.clone())),
+            metrics: metrics.clone(),
             shutdown: stop_servers.clone(),
         })
+        .route(
+            "/metrics/gateway",
+            axum::routing::get({
+                let gateway = gateway.clone();
+                move || async move { gateway.metrics() }
+            }),
+        )
         .merge(shown::logs(instances, shown))
         .merge(snapshots::router(
             sandbox.snapshots().clone(),
             doorbells.clone(),
         ));
+        let server = apiserver::Server {
+            router,
+            authenticator: Some(authenticator),
+            metrics,
+        };
         let servers = vec![
             garbage,
             tokio::spawn(namespaces),
             tokio::spawn({
                 let stop = stop_servers.clone();
-                async move { apiserver::serve(api_listener, Some(tls), router, stop, API_DRAIN).await }
+                async move { apiserver::serve(api_listener, server, stop, API_DRAIN).await }
             }),
             tokio::spawn({
                 let stop = stop_servers.clone();

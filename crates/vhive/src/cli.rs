@@ -159,7 +159,7 @@ pub(crate) struct OriginalFlags {
     /// As vHive's -lazy, with -upf: the same as --memory lazy
     #[arg(long, requires = "upf")]
     pub(crate) lazy: bool,
-    /// As vHive's -metrics: what each guest was served is in the log anyway
+    /// As vHive's -metrics: say where the metrics are, which are there in any case
     #[arg(long)]
     pub(crate) metrics: bool,
 }
@@ -264,6 +264,15 @@ pub(crate) struct Kubeconfig {
     /// Write it into the data directory and print where that is: export KUBECONFIG=$(vhive kubeconfig --path)
     #[arg(long)]
     pub(crate) path: bool,
+    /// For a user of this name, who is made if need be, with a new token; one given before is no longer valid
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// The user may look at everything but Secrets, and change nothing; without, everything is allowed
+    #[arg(long, requires = "user")]
+    pub(crate) read_only: bool,
+    /// Remove a user, whose token is refused from then on
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["path", "user"])]
+    pub(crate) revoke: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -36,14 +36,19 @@ struct Cluster<'a> {
 #[derive(Serialize)]
 struct NamedUser<'a> {
     name: &'a str,
-    user: User,
+    user: User<'a>,
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct User {
-    client_certificate_data: String,
-    client_key_data: String,
+#[serde(rename_all = "kebab-case", untagged, rename_all_fields = "kebab-case")]
+enum User<'a> {
+    Certificate {
+        client_certificate_data: String,
+        client_key_data: String,
+    },
+    Token {
+        token: &'a str,
+    },
 }
 
 #[derive(Serialize)]
@@ -62,6 +67,19 @@ struct Context<'a> {
 /// A kubeconfig (YAML) with everything in it: the address (`https://127.0.0.1:6443`), the authority, and the client's
 /// certificate and key.
 pub fn kubeconfig(pki: &Pki, server_url: &str) -> String {
+    let user = User::Certificate {
+        client_certificate_data: STANDARD.encode(&pki.client.certificate),
+        client_key_data: STANDARD.encode(&pki.client.key),
+    };
+    write(pki, server_url, NAME, user)
+}
+
+/// The same for a user with a token.
+pub fn user_kubeconfig(pki: &Pki, server_url: &str, name: &str, token: &str) -> String {
+    write(pki, server_url, name, User::Token { token })
+}
+
+fn write(pki: &Pki, server_url: &str, user_name: &str, user: User<'_>) -> String {
     let config = Kubeconfig {
         api_version: "v1",
         kind: "Config",
@@ -73,17 +91,14 @@ pub fn kubeconfig(pki: &Pki, server_url: &str) -> String {
             },
         }],
         users: [NamedUser {
-            name: NAME,
-            user: User {
-                client_certificate_data: STANDARD.encode(&pki.client.certificate),
-                client_key_data: STANDARD.encode(&pki.client.key),
-            },
+            name: user_name,
+            user,
         }],
         contexts: [NamedContext {
             name: NAME,
             context: Context {
                 cluster: NAME,
-                user: NAME,
+                user: user_name,
                 namespace: "default",
             },
         }],

@@ -1,12 +1,18 @@
-//! Who may speak to the API: a certificate authority of this node's own, and the certificates it signs.
+//! Who may speak to the API: the holders of certificates that this node's own authority signed, and users with tokens.
 
+mod authenticator;
 mod identity;
 mod kubeconfig;
 mod pki;
+mod user;
+mod users;
 mod verify;
 
 pub use self::{
+    authenticator::Authenticator,
     identity::Identity,
-    kubeconfig::kubeconfig,
+    kubeconfig::{kubeconfig, user_kubeconfig},
     pki::{Error, Pki, ensure},
+    user::{Role, User},
+    users::{UserError, Users},
 };

@@ -20,8 +20,10 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tracing::info;
 
 use super::{
+    authenticator::Authenticator,
     identity::{self, Identity},
-    verify::{self, Verifier},
+    users::Users,
+    verify::{self, AnyCertificate, Verifier},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -151,25 +153,30 @@ pub fn ensure(folder: &Path, hosts: &[String], now: SystemTime) -> Result<Pki, E
 }
 
 impl Pki {
-    /// TLS for [`crate::serve()`]: HTTP/2 and HTTP/1.1, clients of this authority. A client without a certificate gets
-    /// through the handshake, because health checks have none; `serve` turns it away from everything else.
+    /// TLS for [`crate::serve()`], HTTP/2 and HTTP/1.1, and whom it lets in. A client without a certificate gets through the
+    /// handshake, because health checks have none and users have tokens.
     ///
     /// # Errors
     /// [`Error::Tls`] when the certificates do not fit together.
-    pub fn server_config(&self) -> Result<Arc<ServerConfig>, Error> {
-        let make = || -> Result<ServerConfig, rustls::Error> {
+    pub fn authenticator(&self) -> Result<Authenticator, Error> {
+        let make = || -> Result<Authenticator, rustls::Error> {
             let pem =
                 |error: rustls_pki_types::pem::Error| rustls::Error::General(error.to_string());
             let certificate = self.server.parse_certificate().map_err(pem)?;
             let key = self.server.parse_key().map_err(pem)?;
+            let certificates = verify::clients(&self.ca)?;
             let mut config = ServerConfig::builder_with_provider(verify::provider())
                 .with_safe_default_protocol_versions()?
-                .with_client_cert_verifier(verify::clients(&self.ca)?)
+                .with_client_cert_verifier(Arc::new(AnyCertificate(certificates.clone())))
                 .with_single_cert(vec![certificate], key)?;
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-            Ok(config)
+            Ok(Authenticator {
+                tls: Arc::new(config),
+                certificates,
+                users: Users::under(&self.folder),
+            })
         };
-        make().map(Arc::new).map_err(|source| Error::Tls {
+        make().map_err(|source| Error::Tls {
             path: self.folder.clone(),
             source,
         })

@@ -8,11 +8,11 @@ use axum::body::Body;
 use http::{Method, Request, StatusCode, header::USER_AGENT};
 use tracing::info;
 
-/// Everybody who may write: the API has one user, the holder of the node's client certificate.
-const USER: &str = "vhive-admin";
+use crate::auth::User;
 
 /// A write that is under way.
 pub(super) struct Record {
+    user: String,
     method: Method,
     path: String,
     agent: String,
@@ -30,6 +30,7 @@ impl Record {
         let agent = request.headers().get(USER_AGENT);
         let agent = agent.and_then(|agent| agent.to_str().ok());
         Some(Self {
+            user: User::of(request.extensions()).name,
             method: method.clone(),
             path: request.uri().path().to_owned(),
             agent: agent.unwrap_or_default().to_owned(),
@@ -45,7 +46,7 @@ impl Record {
     pub(super) fn write(self, code: StatusCode) {
         info!(
             target: "audit",
-            user = USER,
+            user = self.user,
             agent = self.agent,
             verb = verb(&self.method),
             object = self.path,

@@ -67,6 +67,21 @@ fn entries(elsewhere: &[Elsewhere]) -> Vec<Entry> {
     stored.chain(others).collect()
 }
 
+/// Group, plural and subresource of everything there is.
+pub(super) fn parts(elsewhere: &[Elsewhere]) -> impl Iterator<Item = (String, String, String)> {
+    entries(elsewhere).into_iter().flat_map(|entry| {
+        let subresources = entry.subresources.into_iter().map(|(name, _)| name);
+        std::iter::once("").chain(subresources).map(move |name| {
+            let resource = entry.resource;
+            (
+                resource.group.to_owned(),
+                resource.plural.to_owned(),
+                name.to_owned(),
+            )
+        })
+    })
+}
+
 /// A path that is only known because of what is served elsewhere: its group, or its version.
 pub(super) fn elsewhere<'a>(path: &'a str, elsewhere: &'a [Elsewhere]) -> Option<Target<'a>> {
     let segments: Vec<&str> = path.trim_end_matches('/').split('/').skip(1).collect();

@@ -241,7 +241,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// The client showed no certificate.
+/// The client is nobody that is known here.
 pub(crate) fn unauthorized() -> Failure {
     Failure::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
 }

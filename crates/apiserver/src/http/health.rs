@@ -1,10 +1,11 @@
-//! Whether the server is there, and what it is.
+//! Whether the server is there, what it is, and what it has counted.
 
-use axum::response::Response;
-use http::StatusCode;
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use serde_json::json;
 
 use super::value_response;
+use crate::metrics::{MEDIA_TYPE, Metrics};
 
 /// The release of Kubernetes whose API this follows; clients compare it with their own.
 const KUBERNETES_MINOR: &str = "33";
@@ -16,6 +17,18 @@ pub(crate) fn is_health_path(path: &str) -> bool {
 
 pub(super) async fn ok() -> &'static str {
     "ok"
+}
+
+pub(super) async fn metrics(metrics: Metrics) -> Response {
+    let Ok(text) = metrics.text() else {
+        // Text has always room for more.
+        return Response::new(Body::empty());
+    };
+    let mut response = Response::new(Body::from(text));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    response
 }
 
 pub(super) async fn version() -> Response {

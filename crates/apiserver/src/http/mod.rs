@@ -2,6 +2,7 @@
 
 mod accept;
 mod audit;
+mod authorize;
 mod body;
 mod delete;
 mod discovery;
@@ -18,6 +19,7 @@ mod path;
 mod protobuf;
 mod query;
 mod read;
+mod reviews;
 mod schema;
 mod schema_table;
 mod selector;
@@ -42,15 +44,21 @@ use http::{HeaderValue, Method, StatusCode, header::CONTENT_TYPE};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::health::is_health_path;
 pub use self::virtual_resources::{End, Refused, View, Views};
+pub(crate) use self::{
+    authorize::{Attributes, check as authorize},
+    health::is_health_path,
+};
 use self::{error::Failure, path::Target};
-use crate::store::{Key, Store};
+use crate::{
+    metrics::Metrics,
+    store::{Key, Store},
+};
 
-/// What an object goes through before it is stored: defaults are set in the new one (it may replace the old), and it is
-/// checked. [`api::admit`], or something round it.
+/// What an object goes through before it is stored: defaults are set in the new one, which a user of this name writes and which
+/// may replace the old, and it is checked. [`api::admit_by`], or something round it.
 pub type Admission =
-    Arc<dyn Fn(&Resource, &mut Value, Option<&Value>) -> Result<(), Status> + Send + Sync>;
+    Arc<dyn Fn(&str, &Resource, &mut Value, Option<&Value>) -> Result<(), Status> + Send + Sync>;
 
 /// A resource that discovery names, and that routes beside these serve.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +82,8 @@ pub struct Config {
     pub elsewhere: Vec<Elsewhere>,
     /// Resources that are views of what runs.
     pub views: Views,
+    /// What is counted.
+    pub metrics: Metrics,
     /// Ends watches: the token that [`crate::serve()`] gets, or it would wait for them.
     pub shutdown: CancellationToken,
 }
@@ -82,13 +92,18 @@ pub struct Config {
 /// of 404 if it is nothing.
 pub fn router(mut config: Config) -> Router {
     config.elsewhere.extend(config.views.discovered());
+    config.elsewhere.extend(reviews::ELSEWHERE);
+    config.metrics.serves(discovery::parts(&config.elsewhere));
+    let metrics = config.metrics.clone();
     Router::new()
         .route("/healthz", get(health::ok))
         .route("/livez", get(health::ok))
         .route("/readyz", get(health::ok))
         .route("/version", get(health::version))
+        .route("/metrics", get(move || health::metrics(metrics.clone())))
         .fallback(dispatch)
         .with_state(Arc::new(config))
+        .merge(reviews::routes())
         .method_not_allowed_fallback(|| async { Failure::method_not_allowed() })
 }
 

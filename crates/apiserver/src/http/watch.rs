@@ -21,6 +21,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::{Answer, Config, accept::Form, error::Failure, query::ListOptions, table};
+use crate::metrics::Watcher;
 use crate::store::{self, Event, EventKind, Object};
 
 /// A watch that asks for no end gets this one.
@@ -58,6 +59,7 @@ pub(super) fn start(
     let mut bookmarks = tokio::time::interval_at(Instant::now() + BOOKMARK_EVERY, BOOKMARK_EVERY);
     bookmarks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let watch = Watch {
+        watcher: config.metrics.watcher(name),
         resource: *resource,
         initial: initial.into(),
         initial_end: options.initial_events && options.bookmarks,
@@ -82,6 +84,7 @@ pub(super) fn start(
 }
 
 struct Watch {
+    watcher: Watcher,
     resource: Resource,
     initial: VecDeque<Object>,
     /// A bookmark is still due at the end of the initial state.
@@ -160,6 +163,7 @@ impl Watch {
     }
 
     fn write(&mut self, piece: &mut Vec<u8>, kind: &str, object: &Object) {
+        self.watcher.sent();
         if self.form == Form::Table {
             let mut table = table::of(
                 &self.resource,

@@ -18,12 +18,14 @@ use super::{
     body,
     document::Document,
     error::Failure,
-    json_response, name, ownership,
+    json_response, name,
+    ownership,
     patch::{self, Patch},
     path::Part,
     query::{FieldValidation, IncludeObject, WriteOptions},
     table, value_response,
 };
+use crate::auth::User;
 use crate::store::{self, Change, Key, Object, Written};
 
 /// How often a patch is tried again. Each time somebody else has made progress.
@@ -45,6 +47,7 @@ pub(super) async fn create(
     identify(resource, namespace, &mut object)?;
     let strange = strange_fields(resource, &object, &document.duplicates, options.validation)?;
     let manager = manager(parts, &options);
+    let user = User::of(&parts.extensions).name;
     let tries = if name::is_generated(&object) {
         NAME_TRIES
     } else {
@@ -55,7 +58,7 @@ pub(super) async fn create(
         let name = name::of(resource, &object)?;
         let mut object = object.clone();
         object["metadata"]["name"] = name.as_str().into();
-        (config.admission)(resource, &mut object, None)?;
+        (config.admission)(&user, resource, &mut object, None)?;
         name::check(resource, &name)?;
         if let Some(metadata) = object["metadata"].as_object_mut() {
             metadata.remove("managedFields");
@@ -102,8 +105,10 @@ pub(super) async fn replace(
         return Err(Status::conflict(resource, key.name()).into());
     }
     let manager = manager(parts, &options);
+    let user = User::of(&parts.extensions).name;
     let change = admitted(
         config,
+        &user,
         resource,
         object,
         &current,
@@ -133,6 +138,7 @@ pub(super) async fn patch(
     }
     let (patch, duplicates) = Patch::parse(&parts.headers, &bytes)?;
     let manager = manager(parts, &options);
+    let user = User::of(&parts.extensions).name;
     for _ in 0..PATCH_TRIES {
         let current = current(config, resource, key)?;
         let value = current.value();
@@ -147,6 +153,7 @@ pub(super) async fn patch(
         object["metadata"]["resourceVersion"] = version(&value).into();
         let change = admitted(
             config,
+            &user,
             resource,
             object,
             &current,
@@ -184,6 +191,7 @@ async fn apply(
         );
         return Err(status.into());
     };
+    let user = User::of(&parts.extensions).name;
     let Document {
         value: mut wanted,
         duplicates,
@@ -207,11 +215,19 @@ async fn apply(
             .map_err(|conflicts| Failure::apply_conflicts(resource, key.name(), &conflicts))?;
         let (change, code) = if let Some(current) = &current {
             object["metadata"]["resourceVersion"] = version(&live).into();
-            let change = admitted(config, resource, object, current, part, &Owners::Noted)?;
+            let change = admitted(
+                config,
+                &user,
+                resource,
+                object,
+                current,
+                part,
+                &Owners::Noted,
+            )?;
             (change, StatusCode::OK)
         } else if part == Part::Whole {
             let owners = object["metadata"]["managedFields"].clone();
-            (config.admission)(resource, &mut object, None)?;
+            (config.admission)(&user, resource, &mut object, None)?;
             name::check(resource, key.name())?;
             object["metadata"]["managedFields"] = owners;
             (Change::CreateWithin(object), StatusCode::CREATED)
@@ -290,6 +306,7 @@ fn current(config: &Config, resource: &Resource, key: &Key) -> Result<Object, Fa
 /// Passes a new version of an object through admission. A status is written by controllers and not checked.
 fn admitted(
     config: &Config,
+    user: &str,
     resource: &Resource,
     mut object: Value,
     current: &Object,
@@ -302,7 +319,7 @@ fn admitted(
     let kept = ["resourceVersion", "uid", "managedFields"]
         .map(|field| (field, object["metadata"][field].clone()));
     let live = current.value();
-    (config.admission)(resource, &mut object, Some(&live))?;
+    (config.admission)(user, resource, &mut object, Some(&live))?;
     for (field, value) in kept {
         object["metadata"][field] = value;
     }

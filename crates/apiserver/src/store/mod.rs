@@ -15,8 +15,9 @@ mod state;
 mod watch;
 mod writer;
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use prometheus_client::metrics::histogram::Histogram;
 use serde_json::Value;
 
 pub(crate) use self::change::finalizer;
@@ -154,6 +155,16 @@ impl Store {
             objects: state.everything(),
             resource_version: state.log.last(),
         }
+    }
+
+    /// How many objects of each resource there are.
+    pub fn count(&self) -> BTreeMap<String, usize> {
+        self.shared.read().count()
+    }
+
+    /// How long commits took.
+    pub(crate) fn commit_seconds(&self) -> Histogram {
+        self.writer.commits.clone()
     }
 
     /// The resourceVersion of the last write.

@@ -83,6 +83,17 @@ impl State {
         self.objects.values().cloned().collect()
     }
 
+    pub(super) fn count(&self) -> BTreeMap<String, usize> {
+        let mut count = BTreeMap::new();
+        for key in self.objects.keys() {
+            match count.get_mut(key.resource()) {
+                Some(count) => *count += 1,
+                None => drop(count.insert(key.resource().to_owned(), 1)),
+            }
+        }
+        count
+    }
+
     fn apply(&mut self, event: Event) {
         let object = event.object.clone();
         match event.kind {

@@ -20,9 +20,11 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
+    time::Instant,
 };
 
 use jiff::Timestamp;
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
@@ -33,6 +35,7 @@ use super::{
     namespace,
     state::Publisher,
 };
+use crate::metrics::seconds;
 
 /// Changes that may wait before senders do.
 const QUEUE: usize = 1024;
@@ -53,12 +56,16 @@ struct Request {
 pub(super) struct Writer {
     requests: Option<mpsc::Sender<Request>>,
     thread: Option<JoinHandle<()>>,
+    /// Seconds of each commit.
+    pub(super) commits: Histogram,
 }
 
 impl Writer {
     pub(super) fn spawn(path: &Path, disk: Disk, publisher: Publisher) -> std::io::Result<Self> {
         let (requests, receiver) = mpsc::channel(QUEUE);
+        let commits = seconds();
         let task = Task {
+            commits: commits.clone(),
             path: path.into(),
             disk: Some(disk),
             doubt: Vec::new(),
@@ -70,6 +77,7 @@ impl Writer {
         Ok(Self {
             requests: Some(requests),
             thread: Some(thread),
+            commits,
         })
     }
 
@@ -78,6 +86,7 @@ impl Writer {
         Self {
             requests: None,
             thread: None,
+            commits: seconds(),
         }
     }
 
@@ -108,6 +117,7 @@ struct Task {
     /// The batch of the failed commit.
     doubt: Vec<Event>,
     publisher: Publisher,
+    commits: Histogram,
 }
 
 impl Task {
@@ -168,7 +178,12 @@ impl Task {
         let Some(disk) = &self.disk else {
             return Err(Error::Closed);
         };
+        if events.is_empty() {
+            return Ok(());
+        }
+        let began = Instant::now();
         let Err(error) = disk.commit(&events) else {
+            self.commits.observe(began.elapsed().as_secs_f64());
             self.publisher.publish(events);
             return Ok(());
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apiserver::{Config, Store, Views, namespaces, router, store::Memory};
+use apiserver::{Config, Metrics, Store, Views, namespaces, router, store::Memory};
 use axum::body::{Body, to_bytes};
 use http::Request;
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -143,8 +143,9 @@ proptest! {
         let store = Store::open(&folder.path().join("store.redb")).unwrap();
         runtime.block_on(namespaces::ensure(&store)).unwrap();
         let routes = router(Config {
+            metrics: Metrics::new(&store),
             store,
-            admission: Arc::new(api::admit),
+            admission: Arc::new(api::admit_by),
             views: Views::new(Vec::new(), Memory::new(jiff::Timestamp::UNIX_EPOCH)),
             elsewhere: Vec::new(),
             shutdown: CancellationToken::new(),

@@ -183,9 +183,11 @@ async fn a_version_that_is_gone_is_410() {
     drop(server.store);
 
     let store = apiserver::Store::open(&folder.path().join("store.redb")).unwrap();
-    let routes = apiserver::router(apiserver::Config {
+    let metrics = apiserver::Metrics::new(&store);
+    let router = apiserver::router(apiserver::Config {
+        metrics: metrics.clone(),
         store,
-        admission: std::sync::Arc::new(api::admit),
+        admission: std::sync::Arc::new(api::admit_by),
         elsewhere: Vec::new(),
         views: apiserver::Views::new(
             Vec::new(),
@@ -198,8 +200,11 @@ async fn a_version_that_is_gone_is_410() {
     let shutdown = tokio_util::sync::CancellationToken::new();
     tokio::spawn(apiserver::serve(
         listener,
-        None,
-        routes,
+        apiserver::Server {
+            router,
+            authenticator: None,
+            metrics,
+        },
         shutdown.clone(),
         std::time::Duration::ZERO,
     ));

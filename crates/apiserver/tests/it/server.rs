@@ -7,7 +7,7 @@ use std::{
 };
 
 use apiserver::{
-    Config, Store, View, Views, auth, collect, namespaces, router, serve, store::Memory,
+    Config, Metrics, Store, View, Views, auth, collect, namespaces, router, serve, store::Memory,
 };
 use reqwest::{Certificate, Client, ClientBuilder, Method, Response};
 use serde_json::Value;
@@ -42,20 +42,25 @@ impl Server {
         namespaces::ensure(&store).await.unwrap();
         tokio::spawn(collect(store.clone(), shutdown.clone()));
         tokio::spawn(namespaces::empty(store.clone(), shutdown.clone()));
-        let routes = router(Config {
+        let metrics = Metrics::new(&store);
+        let router = router(Config {
             store: store.clone(),
-            admission: Arc::new(api::admit),
+            admission: Arc::new(api::admit_by),
             elsewhere: Vec::new(),
             views: Views::new(views, shown.clone()),
+            metrics: metrics.clone(),
             shutdown: shutdown.clone(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let tls = pki.server_config().unwrap();
+        let serving = apiserver::Server {
+            router,
+            authenticator: Some(pki.authenticator().unwrap()),
+            metrics,
+        };
         let task = tokio::spawn(serve(
             listener,
-            Some(tls),
-            routes,
+            serving,
             shutdown.clone(),
             Duration::from_secs(5),
         ));

@@ -48,24 +48,47 @@ async fn a_client_without_a_certificate_may_only_ask_for_health() {
 }
 
 #[tokio::test]
-async fn a_client_of_another_authority_is_refused() {
+async fn a_certificate_that_is_not_ours_is_401() {
     let server = Server::start().await;
     let elsewhere = tempfile::tempdir().unwrap();
     let mut other = auth::ensure(elsewhere.path(), &[], SystemTime::now()).unwrap();
     other.ca = server.pki.ca.clone();
-    let impostor = client(&other).build().unwrap();
-    assert!(impostor.get(server.url("/version")).send().await.is_err());
-    // And the server is still there.
+    // Nor does the server's own certificate make a client.
+    let mut swapped = server.pki.clone();
+    swapped.client = swapped.server.clone();
+    for pki in [other, swapped] {
+        let impostor = client(&pki).build().unwrap();
+        for path in ["/version", SERVICES, "/metrics"] {
+            let answered = impostor.get(server.url(path)).send().await.unwrap();
+            let (code, status) = answer(answered).await;
+            assert_eq!(
+                (code, &status["reason"]),
+                (401, &Value::from("Unauthorized"))
+            );
+        }
+        let health = impostor.get(server.url("/healthz")).send().await.unwrap();
+        assert_eq!(health.status(), 200);
+    }
     assert_eq!(server.get("/version").await.0, 200);
 }
 
+/// The certificate is not enough: the handshake asks for its key.
 #[tokio::test]
-async fn the_servers_certificate_does_not_make_a_client() {
+async fn a_certificate_without_its_key_is_refused_in_the_handshake() {
     let server = Server::start().await;
-    let mut swapped = server.pki.clone();
-    swapped.client = swapped.server.clone();
-    let impostor = client(&swapped).build().unwrap();
-    assert!(impostor.get(server.url("/version")).send().await.is_err());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = auth::ensure(elsewhere.path(), &[], SystemTime::now()).unwrap();
+    let mut stolen = server.pki.clone();
+    stolen.client.key = other.client.key;
+    let identity = format!("{}{}", stolen.client.certificate, stolen.client.key);
+    let Ok(identity) = reqwest::Identity::from_pem(identity.as_bytes()) else {
+        return;
+    };
+    // The client's own library may refuse the pair first.
+    let Ok(thief) = strangers_client(&stolen).identity(identity).build() else {
+        return;
+    };
+    assert!(thief.get(server.url("/version")).send().await.is_err());
 }
 
 #[tokio::test]

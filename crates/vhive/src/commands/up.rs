@@ -30,7 +30,10 @@ pub(crate) async fn run(global: &Global, args: &Up) -> Outcome {
         "next: vhive apply -f configs/knative_workloads/helloworld.yaml && vhive invoke helloworld --explain"
     );
     if args.original.metrics {
-        eprintln!("what each guest was served is logged when it ends, as `served`");
+        eprintln!(
+            "metrics: {}/metrics (kubectl get --raw /metrics); what each guest was served is logged when it ends, as `served`",
+            node.api_url()
+        );
     }
     wait_for_signal().await?;
     stop(node).await
