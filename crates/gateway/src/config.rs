@@ -25,7 +25,7 @@ pub struct RevisionConfig {
     pub timeout: Duration,
     /// `responseStartTimeoutSeconds`: until the head of the response.
     pub response_start_timeout: Duration,
-    /// `idleTimeoutSeconds`: longest silence between two parts of a response.
+    /// `idleTimeoutSeconds`: longest silence before and between the parts of a response.
     pub idle_timeout: Duration,
     /// Longest wait for an instance.
     pub queue_timeout: Duration,

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
+use http::HeaderMap;
 use http::header::EXPECT;
-use http::{HeaderMap, StatusCode};
 use tokio::time::Sleep;
 
 use crate::fields::{Field, Fields};
@@ -48,14 +48,10 @@ pub(crate) fn gate() -> (Gate, Opener) {
 }
 
 impl Opener {
-    /// Opens the gate when the answer to `request` begins with 100.
-    pub(crate) fn attach<B>(self, request: &mut http::Request<B>) {
-        hyper::ext::on_informational(request, move |response| {
-            if response.status() == StatusCode::CONTINUE {
-                self.0.open.store(true, Ordering::Release);
-                self.0.waker.wake();
-            }
-        });
+    /// Opens the gate: the instance said 100.
+    pub(crate) fn open(&self) {
+        self.0.open.store(true, Ordering::Release);
+        self.0.waker.wake();
     }
 }
 

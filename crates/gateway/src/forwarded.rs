@@ -16,15 +16,19 @@ const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// The client at the other end of a connection.
 pub(crate) struct Client {
     address: HeaderValue,
+    /// `http` or `https`.
+    proto: &'static str,
     /// The last host asked for and the Forwarded field that goes with it: nearly always the next one's too.
     last: Mutex<Option<(HeaderValue, HeaderValue)>>,
 }
 
 impl Client {
-    pub(crate) fn new(ip: IpAddr) -> Self {
+    /// `secure` if it came over TLS.
+    pub(crate) fn new(ip: IpAddr, secure: bool) -> Self {
         let text = ip.to_canonical().to_string();
         Self {
             address: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")),
+            proto: if secure { "https" } else { "http" },
             last: Mutex::default(),
         }
     }
@@ -42,7 +46,7 @@ impl Client {
         if first_hop && let Some(host) = host {
             headers.insert(FOR, self.address.clone());
             headers.insert(HOST, host.clone());
-            headers.insert(PROTO, HeaderValue::from_static("http"));
+            headers.insert(PROTO, HeaderValue::from_static(self.proto));
             if !fields.has(Field::Forwarded)
                 && let Some(value) = self.forwarded(host)
             {
@@ -60,7 +64,7 @@ impl Client {
         {
             return Some(value.clone());
         }
-        let text = forwarded(text(&self.address), "http", text(host));
+        let text = forwarded(text(&self.address), self.proto, text(host));
         let value = HeaderValue::try_from(text).ok()?;
         *last = Some((host.clone(), value.clone()));
         Some(value)
@@ -77,7 +81,7 @@ impl Client {
         headers.insert(FOR, chain.clone());
         let proto = headers
             .entry(PROTO)
-            .or_insert(HeaderValue::from_static("http"))
+            .or_insert(HeaderValue::from_static(self.proto))
             .clone();
         if let (false, Some(host)) = (headers.contains_key(HOST), host) {
             headers.insert(HOST, host.clone());
@@ -153,7 +157,7 @@ mod tests {
 
     #[test]
     fn the_first_hop_names_the_client_every_time() {
-        let client = Client::new("::ffff:192.0.2.9".parse().unwrap());
+        let client = Client::new("::ffff:192.0.2.9".parse().unwrap(), false);
         for _ in 0..2 {
             assert_eq!(
                 pass(&client, &[]),
@@ -169,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_later_hop_is_appended() {
-        let client = Client::new("192.0.2.9".parse().unwrap());
+        let client = Client::new("192.0.2.9".parse().unwrap(), false);
         let before = [
             ("x-forwarded-for", "2001:db8::1"),
             ("x-forwarded-for", "198.51.100.7"),
@@ -189,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_forwarded_field_that_is_there_is_left_alone() {
-        let client = Client::new("192.0.2.9".parse().unwrap());
+        let client = Client::new("192.0.2.9".parse().unwrap(), false);
         for before in [
             &[("forwarded", "for=_x")][..],
             &[("forwarded", "for=_x"), ("x-forwarded-for", "_x")],

@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -160,7 +162,20 @@ impl Gateway {
     /// Serves HTTP/1.1 and h2c (prior knowledge) until `shutdown`; then accepts no more, lets requests and
     /// upgraded connections finish, and returns. The caller sets the deadline.
     pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) {
-        listener::serve(self.0.clone(), listener, shutdown).await;
+        listener::serve(self.0.clone(), listener, None, shutdown).await;
+    }
+
+    /// As [`Self::serve`], over TLS. `tls` says with which certificate; which of HTTP/2 and HTTP/1.1 is spoken is agreed on in the
+    /// handshake (ALPN).
+    pub async fn serve_tls(
+        &self,
+        listener: TcpListener,
+        mut tls: ServerConfig,
+        shutdown: CancellationToken,
+    ) {
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        listener::serve(self.0.clone(), listener, Some(acceptor), shutdown).await;
     }
 }
 

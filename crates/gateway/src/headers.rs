@@ -1,11 +1,14 @@
 //! What changes in the head of a message on its way through, and by which rule.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{
-    CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
+    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, StatusCode, Uri, Version, request, response};
+use http::{Method, Request, StatusCode, Uri, Version, request, response};
+use hyper::ext::Protocol;
 
 use crate::fields::{Field, Fields};
 use crate::forwarded::Client;
@@ -33,9 +36,30 @@ pub(crate) fn authority<'a>(target: &'a Uri, headers: &'a HeaderMap) -> Option<&
     .filter(|authority| !authority.is_empty())
 }
 
-/// The protocol an HTTP/1.1 client wants to change to. Not `h2c`: that kind of upgrade is gone (RFC 9113
+/// A change of protocol that a client asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Upgrade {
+    protocol: HeaderValue,
+    /// Asked for in HTTP/2, where it is an extended CONNECT (RFC 8441). To the instance it is made what it is in HTTP/1.1.
+    pub(crate) extended: bool,
+}
+
+impl Upgrade {
+    pub(crate) fn is_websocket(&self) -> bool {
+        self.protocol.as_bytes().eq_ignore_ascii_case(b"websocket")
+    }
+}
+
+/// The protocol a client wants to change to. Not `h2c`: that kind of upgrade is gone (RFC 9113
 /// §3.1), and a client that offers it goes on in HTTP/1.1.
-pub(crate) fn wanted_upgrade<B>(request: &Request<B>, fields: Fields) -> Option<HeaderValue> {
+pub(crate) fn wanted_upgrade<B>(request: &Request<B>, fields: Fields) -> Option<Upgrade> {
+    if let Some(protocol) = extended_connect(request) {
+        let protocol = HeaderValue::try_from(protocol.as_str()).ok()?;
+        return Some(Upgrade {
+            protocol,
+            extended: true,
+        });
+    }
     if !fields.has(Field::Upgrade) || request.version() != Version::HTTP_11 {
         return None;
     }
@@ -43,7 +67,15 @@ pub(crate) fn wanted_upgrade<B>(request: &Request<B>, fields: Fields) -> Option<
     let asked = connection_options(request.headers())
         .any(|option| option.eq_ignore_ascii_case("upgrade"))
         && !protocol.as_bytes().eq_ignore_ascii_case(b"h2c");
-    asked.then(|| protocol.clone())
+    asked.then(|| Upgrade {
+        protocol: protocol.clone(),
+        extended: false,
+    })
+}
+
+/// The protocol of an extended CONNECT, which is for a function as any other request; a CONNECT without one is for a forward proxy.
+pub(crate) fn extended_connect<B>(request: &Request<B>) -> Option<&Protocol> {
+    request.extensions().get()
 }
 
 pub(crate) fn is_grpc(headers: &HeaderMap, fields: Fields) -> bool {
@@ -60,7 +92,7 @@ pub(crate) fn to_instance(
     fields: Fields,
     client: &Client,
     hop: Hop,
-    upgrade: Option<&HeaderValue>,
+    upgrade: Option<&Upgrade>,
 ) {
     let host = match parts.uri.authority() {
         Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
@@ -98,9 +130,16 @@ pub(crate) fn to_instance(
                 headers.insert(HOST, host);
                 parts.uri = origin_form(&parts.uri);
             }
-            if let Some(protocol) = upgrade {
+            if let Some(upgrade) = upgrade {
                 headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-                headers.insert(UPGRADE, protocol.clone());
+                headers.insert(UPGRADE, upgrade.protocol.clone());
+                if upgrade.extended {
+                    parts.method = Method::GET;
+                    // RFC 8441 §5: in HTTP/2 there is no key, and no answer to it.
+                    if upgrade.is_websocket() {
+                        headers.insert(SEC_WEBSOCKET_KEY, websocket_key());
+                    }
+                }
             } else if wants_trailers {
                 headers.insert(CONNECTION, HeaderValue::from_static("te"));
                 headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -147,8 +186,27 @@ pub(crate) fn from_instance(parts: &mut response::Parts, client_version: Version
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol);
     }
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS && client_version == Version::HTTP_2 {
+        headers.remove(SEC_WEBSOCKET_ACCEPT);
+        parts.status = StatusCode::OK;
+    }
     parts.version = client_version;
     reusable
+}
+
+/// The head of an interim response as it goes to the client.
+pub(crate) fn of_interim(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    let fields = Fields::of(&headers);
+    strip_hop_by_hop(&mut headers, fields);
+    strip_serving(&mut headers, fields);
+    headers
+}
+
+/// Sixteen bytes that differ from one opening handshake to the next (RFC 6455 §4.1).
+fn websocket_key() -> HeaderValue {
+    let text = BASE64.encode(fastrand::u128(..).to_ne_bytes());
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("AAAAAAAAAAAAAAAAAAAAAA=="))
 }
 
 fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
@@ -234,7 +292,7 @@ mod tests {
     }
 
     fn client() -> Client {
-        Client::new("192.0.2.9".parse().unwrap())
+        Client::new("192.0.2.9".parse().unwrap(), false)
     }
 
     fn pass(request: Request<()>, hop: Hop) -> request::Parts {

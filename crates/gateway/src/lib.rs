@@ -3,7 +3,8 @@
 //! ```text
 //! client ─► listener ─► host ─► weighted revision ─► breaker ─► connection pool ─► endpoint
 //!           HTTP/1.1     route table                  │  queue    HTTP/1.1 or HTTP/2
-//!           and h2c                                   └─ no endpoint: demand, wait, or failure
+//!           and HTTP/2,                               └─ no endpoint: demand, wait, or failure
+//!           plain or TLS
 //! ```
 //!
 //! A [`Gateway`] is told about routes, revisions and their ready [`Endpoint`]s, and [serves](Gateway::serve)
@@ -17,6 +18,7 @@
 mod body;
 mod config;
 mod demand;
+mod downstream;
 mod endpoint;
 mod expect;
 mod fields;

@@ -1,4 +1,4 @@
-//! Where clients come in: HTTP/1.1 and h2c on one port.
+//! Where clients come in: HTTP/1.1 and HTTP/2 on one port, plain or under TLS.
 //!
 //! The listener watches over its connections from one place, once in a while, so that a request sets no timer
 //! of its own: a connection on which nothing happens is drained, and cut if that does not end it.
@@ -14,12 +14,15 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::downstream::Downstream;
 use crate::forwarded::Client;
 use crate::gateway::Shared;
 use crate::session::{Session, Verdict};
@@ -43,6 +46,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) async fn serve(
     gateway: Arc<Shared>,
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     shutdown: CancellationToken,
 ) {
     let builder = builder();
@@ -62,10 +66,10 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, address)) => {
-                let client = Client::new(address.ip());
+                let client = Client::new(address.ip(), tls.is_some());
                 let session = Arc::new(Session::new(gateway.clone(), client, tasks.clone()));
                 watched.push(Watched::new(&session));
-                tasks.spawn(connection(builder.clone(), stream, session));
+                tasks.spawn(connection(builder.clone(), stream, tls.clone(), session));
             }
             Err(error) => {
                 if !is_of_one_connection(&error) {
@@ -142,6 +146,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(MAX_STREAMS)
+        .enable_connect_protocol()
         .max_header_list_size(MAX_HEADER_LIST);
     builder
 }
@@ -149,17 +154,42 @@ fn builder() -> auto::Builder<TokioExecutor> {
 async fn connection(
     builder: auto::Builder<TokioExecutor>,
     stream: TcpStream,
+    tls: Option<TlsAcceptor>,
     session: Arc<Session>,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "connection lost before it began");
         return;
     }
+    let Some(acceptor) = tls else {
+        return speak(builder, stream, session).await;
+    };
+    let mut handshake = pin!(acceptor.accept(stream));
+    let secured = poll_fn(|cx| {
+        session.watch(cx.waker());
+        match session.verdict() {
+            Verdict::Serve => handshake.as_mut().poll(cx).map(Some),
+            // Nothing was asked yet.
+            Verdict::Drain | Verdict::Cut => Poll::Ready(None),
+        }
+    });
+    match secured.await {
+        Some(Ok(stream)) => speak(builder, stream, session).await,
+        Some(Err(error)) => debug!(%error, "TLS handshake failed"),
+        None => {}
+    }
+}
+
+async fn speak<S>(builder: auto::Builder<TokioExecutor>, stream: S, session: Arc<Session>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(|request| {
         let session = session.clone();
         async move { Ok::<_, Infallible>(session.handle(request).await) }
     });
-    let mut serving = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let io = TokioIo::new(Downstream::new(stream, session.line.clone()));
+    let mut serving = pin!(builder.serve_connection_with_upgrades(io, service));
     let mut draining = false;
     let ended = poll_fn(|cx| {
         session.watch(cx.waker());

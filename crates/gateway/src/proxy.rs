@@ -23,9 +23,9 @@ use crate::body::{Carrier, Deadlines, Progress, RequestBody, ResponseBody, Strea
 use crate::config::{Protocol, RevisionConfig};
 use crate::expect;
 use crate::fields::{Field, Fields};
-use crate::headers::{self, Hop};
+use crate::headers::{self, Hop, Upgrade};
 use crate::probe;
-use crate::refusal::Refusal;
+use crate::refusal::{Limit, Refusal};
 use crate::revision::{Backend, Permit, Revision};
 use crate::session::{Busy, Session, Verdict};
 use crate::tasks::AbortOnDrop;
@@ -37,7 +37,10 @@ use crate::upstream::{SendError, Timer, http1, http2};
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
 impl Session {
-    pub(crate) async fn handle(&self, request: Request<Incoming>) -> Response<ResponseBody> {
+    pub(crate) async fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Response<ResponseBody> {
         let fields = Fields::of(request.headers());
         let draining = self.verdict() != Verdict::Serve;
         let ready = || Some(self.route(&request).ok()?.is_ready());
@@ -64,7 +67,7 @@ impl Session {
     }
 
     fn route<B>(&self, request: &Request<B>) -> Result<Arc<Revision>, Refusal> {
-        if request.method() == Method::CONNECT {
+        if request.method() == Method::CONNECT && headers::extended_connect(request).is_none() {
             return Err(Refusal::Connect);
         }
         let authority =
@@ -77,7 +80,7 @@ impl Session {
     }
 
     async fn forward(
-        &self,
+        self: &Arc<Self>,
         revision: &Arc<Revision>,
         mut request: Request<Incoming>,
         fields: Fields,
@@ -95,10 +98,11 @@ impl Session {
             Protocol::Http1 if !grpc => Hop::Http1,
             _ => Hop::Http2 { grpc },
         };
-        let upgrade = match hop {
-            Hop::Http1 => headers::wanted_upgrade(&request, fields),
-            Hop::Http2 { .. } => None,
-        };
+        // Protocols change in HTTP/1.1. Where HTTP/2 is spoken only those are tried that make no sense without the change.
+        let upgrade = headers::wanted_upgrade(&request, fields)
+            .filter(|it| hop == Hop::Http1 || it.extended || it.is_websocket());
+        let hop = if upgrade.is_some() { Hop::Http1 } else { hop };
+        let extended = upgrade.as_ref().is_some_and(|it| it.extended);
         let client_upgrade = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let (mut request, progress) = self.outgoing(request, fields, hop, upgrade.as_ref());
 
@@ -153,6 +157,7 @@ impl Session {
             Context {
                 progress,
                 client_upgrade,
+                extended,
                 client_version,
                 permit: admission.permit,
                 revision,
@@ -172,21 +177,33 @@ impl Session {
 
     /// The request as it goes to the instance.
     fn outgoing(
-        &self,
+        self: &Arc<Self>,
         request: Request<Incoming>,
         fields: Fields,
         hop: Hop,
-        upgrade: Option<&http::HeaderValue>,
+        upgrade: Option<&Upgrade>,
     ) -> (Request<RequestBody>, Progress) {
         let gated = hop == Hop::Http1 && expect::is_expected(request.headers(), fields);
         let (gate, opener) = gated.then(expect::gate).unzip();
         let (mut parts, incoming) = request.into_parts();
+        let interim = hop == Hop::Http1 && parts.version == Version::HTTP_11;
         parts.extensions.clear();
         headers::to_instance(&mut parts, fields, &self.client, hop, upgrade);
         let (body, progress) = RequestBody::new(incoming, gate);
         let mut request = Request::from_parts(parts, body);
-        if let Some(opener) = opener {
-            opener.attach(&mut request);
+        if interim || opener.is_some() {
+            let session = self.clone();
+            hyper::ext::on_informational(&mut request, move |response| {
+                match (response.status(), &opener) {
+                    (StatusCode::CONTINUE, Some(opener)) => opener.open(),
+                    // The client did not ask for it, or gets it when its body is wanted.
+                    (StatusCode::CONTINUE, None) => {}
+                    (status, _) if interim => {
+                        session.interim(status, &headers::of_interim(response.headers()));
+                    }
+                    _ => {}
+                }
+            });
         }
         (request, progress)
     }
@@ -203,6 +220,14 @@ impl Session {
             carrier,
         } = answer;
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if context.extended && !upgraded && response.status().is_success() {
+            // To the client that would mean that it has its tunnel.
+            return Err(Refusal::UpgradeIgnored {
+                key: context.revision.key().clone(),
+                endpoint: context.permit.backend().id().to_owned(),
+                status: response.status(),
+            });
+        }
         let instance_upgrade = upgraded.then(|| hyper::upgrade::on(&mut response));
         let (mut parts, body) = response.into_parts();
         parts.extensions.clear();
@@ -216,8 +241,11 @@ impl Session {
                 });
             };
             let driver = connection.into_driver();
-            self.tunnels
-                .spawn(tunnel::run(client, instance, driver, context.permit));
+            if !context.extended {
+                self.line.becomes_tunnel();
+            }
+            let tunnel = tunnel::run(client, instance, driver, context.permit, context.busy);
+            self.tunnels.spawn(tunnel);
             return Ok(Response::from_parts(parts, ResponseBody::empty()));
         }
         let carrier = match carrier {
@@ -253,6 +281,8 @@ impl Session {
 struct Context<'a> {
     progress: Progress,
     client_upgrade: Option<OnUpgrade>,
+    /// Whether it is an extended CONNECT.
+    extended: bool,
     client_version: Version,
     permit: Permit,
     revision: &'a Revision,
@@ -265,6 +295,7 @@ struct Context<'a> {
 struct HeadDeadlines {
     total: Option<Instant>,
     start: Option<Instant>,
+    idle: Option<Instant>,
 }
 
 impl HeadDeadlines {
@@ -273,11 +304,13 @@ impl HeadDeadlines {
         Self {
             total: after(config.timeout),
             start: after(config.response_start_timeout),
+            idle: after(config.idle_timeout),
         }
     }
 
     fn next(&self) -> Option<Instant> {
-        [self.total, self.start].into_iter().flatten().min()
+        let limits = [self.total, self.start, self.idle];
+        limits.into_iter().flatten().min()
     }
 
     fn passed(&self) -> bool {
@@ -286,17 +319,18 @@ impl HeadDeadlines {
     }
 
     fn refusal(&self, revision: &Revision, config: &RevisionConfig) -> Refusal {
-        let key = revision.key().clone();
-        if self.next() == self.total {
-            Refusal::RequestTimeout {
-                key,
-                timeout: config.timeout,
-            }
+        let first = self.next();
+        let (limit, timeout) = if first == self.total {
+            (Limit::Total, config.timeout)
+        } else if first == self.start {
+            (Limit::ResponseStart, config.response_start_timeout)
         } else {
-            Refusal::ResponseStartTimeout {
-                key,
-                timeout: config.response_start_timeout,
-            }
+            (Limit::Idle, config.idle_timeout)
+        };
+        Refusal::RequestTimeout {
+            key: revision.key().clone(),
+            limit,
+            timeout,
         }
     }
 }

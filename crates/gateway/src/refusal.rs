@@ -1,7 +1,7 @@
 //! Every reason for which the gateway answers a request itself, and the one place where they become
 //! responses: plain text, or a gRPC status for those who speak gRPC.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ use crate::key::RevisionKey;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// What is to be said beside a body whose words are laid down.
+const REASON: HeaderName = HeaderName::from_static("vhive-reason");
 
 /// Why a request was not answered by an instance.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +36,8 @@ pub(crate) enum Refusal {
     )]
     UnknownRevision(RevisionKey),
     #[error(
-        "pending request queue full: {bound} requests already wait for revision {key}; raise its \
-         max-scale or containerConcurrency, or send less"
+        "{bound} requests already wait for revision {key}: raise its max-scale or containerConcurrency, \
+         or send less"
     )]
     QueueFull { key: RevisionKey, bound: usize },
     #[error(
@@ -68,10 +71,39 @@ pub(crate) enum Refusal {
     },
     #[error("instance {endpoint} of revision {key} changed protocol without being asked to")]
     UnaskedUpgrade { key: RevisionKey, endpoint: String },
-    #[error("request timeout: revision {key} did not answer within {timeout:?}")]
-    RequestTimeout { key: RevisionKey, timeout: Duration },
-    #[error("response start timeout: revision {key} sent no response head within {timeout:?}")]
-    ResponseStartTimeout { key: RevisionKey, timeout: Duration },
+    #[error(
+        "instance {endpoint} of revision {key} does not change to the protocol that was asked for: it answered {status}"
+    )]
+    UpgradeIgnored {
+        key: RevisionKey,
+        endpoint: String,
+        status: StatusCode,
+    },
+    #[error("revision {key} did not answer within its {limit} of {timeout:?}")]
+    RequestTimeout {
+        key: RevisionKey,
+        limit: Limit,
+        timeout: Duration,
+    },
+}
+
+/// A limit of a revision on the time that its instances take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Total,
+    ResponseStart,
+    Idle,
+}
+
+impl fmt::Display for Limit {
+    /// As the field of the revision is called.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Total => "timeoutSeconds",
+            Self::ResponseStart => "responseStartTimeoutSeconds",
+            Self::Idle => "idleTimeoutSeconds",
+        })
+    }
 }
 
 impl Refusal {
@@ -83,12 +115,20 @@ impl Refusal {
             Self::UnknownRevision(_) | Self::QueueFull { .. } | Self::Failed { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Unreachable { .. } | Self::BrokeOff { .. } | Self::UnaskedUpgrade { .. } => {
-                StatusCode::BAD_GATEWAY
-            }
-            Self::QueueTimeout { .. }
-            | Self::RequestTimeout { .. }
-            | Self::ResponseStartTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Unreachable { .. }
+            | Self::BrokeOff { .. }
+            | Self::UnaskedUpgrade { .. }
+            | Self::UpgradeIgnored { .. } => StatusCode::BAD_GATEWAY,
+            Self::QueueTimeout { .. } | Self::RequestTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// What Knative's queue-proxy answers in the same case, to the letter: programs compare it.
+    fn knative_body(&self) -> Option<&'static str> {
+        match self {
+            Self::RequestTimeout { .. } => Some("request timeout"),
+            Self::QueueFull { .. } => Some("pending request queue full\n"),
+            _ => None,
         }
     }
 
@@ -110,10 +150,19 @@ impl Refusal {
             headers.insert(GRPC_MESSAGE, grpc_message(&text));
             return response;
         }
-        text.push('\n');
-        let mut response = Response::new(ResponseBody::text(Bytes::from(text)));
+        let (body, reason) = match self.knative_body() {
+            Some(body) => (
+                Bytes::from_static(body.as_bytes()),
+                HeaderValue::try_from(text).ok(),
+            ),
+            None => (Bytes::from(text + "\n"), None),
+        };
+        let mut response = Response::new(ResponseBody::text(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
+        if let Some(reason) = reason {
+            headers.insert(REASON, reason);
+        }
         headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),

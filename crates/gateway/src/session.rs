@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
+use http::{HeaderMap, StatusCode};
 use tokio_util::task::TaskTracker;
 
+use crate::downstream::Line;
 use crate::forwarded::Client;
 use crate::gateway::Shared;
 
@@ -27,6 +29,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Session {
     pub(crate) gateway: Arc<Shared>,
     pub(crate) client: Client,
+    pub(crate) line: Arc<Line>,
     pub(crate) tunnels: TaskTracker,
     verdict: AtomicU8,
     task: AtomicWaker,
@@ -42,6 +45,7 @@ impl Session {
         Self {
             gateway,
             client,
+            line: Arc::new(Line::new()),
             tunnels,
             verdict: AtomicU8::new(SERVE),
             task: AtomicWaker::new(),
@@ -53,6 +57,12 @@ impl Session {
     pub(crate) fn begin(&self) -> Busy {
         self.requests.fetch_add(1, Ordering::Relaxed);
         Busy(self.busy.clone())
+    }
+
+    /// Sends an interim response to a client that speaks HTTP/1.1.
+    pub(crate) fn interim(&self, status: StatusCode, headers: &HeaderMap) {
+        self.line.interim(status, headers);
+        self.task.wake();
     }
 
     pub(crate) fn is_busy(&self) -> bool {

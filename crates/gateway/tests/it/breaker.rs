@@ -94,10 +94,14 @@ async fn requests_over_the_limit_queue_in_order_and_then_are_refused() {
     }
     let refused = rig.get().await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        refused.body, "pending request queue full\n",
+        "as Knative has it"
+    );
+    let reason = refused.header("vhive-reason");
     assert!(
-        refused.body.starts_with("pending request queue full"),
-        "{}",
-        refused.body
+        reason.starts_with("10 requests already wait for revision default/hello-00001"),
+        "{reason}"
     );
     assert_eq!(refused.header("retry-after"), "1");
 

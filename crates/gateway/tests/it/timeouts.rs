@@ -20,20 +20,19 @@ fn limits(timeout: u64, start: u64, idle: u64) -> RevisionConfig {
 #[tokio::test(start_paused = true)]
 async fn an_instance_that_does_not_answer_is_given_up() {
     let instance = Instance::http(|_| std::future::pending()).await;
-    for (config, text) in [
-        (
-            limits(7, 0, 0),
-            "request timeout: revision default/hello-00001 did not answer within 7s\n",
-        ),
-        (
-            limits(7, 3, 0),
-            "response start timeout: revision default/hello-00001 sent no response head within 3s\n",
-        ),
+    for (config, limit) in [
+        (limits(7, 0, 0), "timeoutSeconds of 7s"),
+        (limits(7, 3, 0), "responseStartTimeoutSeconds of 3s"),
+        (limits(7, 3, 2), "idleTimeoutSeconds of 2s"),
     ] {
         let rig = Rig::start(config, vec![instance.endpoint("a")]).await;
         let answer = rig.get().await;
         assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
-        assert_eq!(answer.body, text);
+        assert_eq!(answer.body, "request timeout", "as Knative has it");
+        assert_eq!(
+            answer.header("vhive-reason"),
+            format!("revision default/hello-00001 did not answer within its {limit}")
+        );
         assert_eq!(rig.gateway.stats(&key()).in_flight, 0);
     }
 }
@@ -88,4 +87,23 @@ async fn a_kept_connection_starts_a_new_clock_for_each_request() {
         assert_eq!(client.ask(crate::rig::get()).await.body, "slow");
     }
     assert_eq!(instance.connections(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_of_a_known_length_that_is_cut_short_ends_without_a_reset() {
+    let instance = Instance::raw(async |mut stream| {
+        let mut head = [0; 1024];
+        assert_ne!(stream.read(&mut head).await.unwrap(), 0);
+        let part = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\npart";
+        stream.write_all(part).await.unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let rig = Rig::start(limits(5, 0, 0), vec![instance.endpoint("a")]).await;
+    let mut stream = rig.tcp().await;
+    let request = format!("GET / HTTP/1.1\r\nhost: {HOST}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    assert!(response.ends_with("\r\n\r\npart"), "{response}");
 }
