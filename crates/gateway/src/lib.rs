@@ -15,9 +15,11 @@
 //! request takes a lock that revisions share, or touches the disk. Bodies are streamed; none is ever
 //! buffered. Only what has not reached an instance is tried again.
 
+mod alongside;
 mod body;
 mod config;
 mod demand;
+mod doorbell;
 mod downstream;
 mod endpoint;
 mod expect;

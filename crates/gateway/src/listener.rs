@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::alongside::{Alongside, Companions};
+use crate::doorbell::Doorbell;
 use crate::downstream::Downstream;
 use crate::forwarded::Client;
 use crate::gateway::Shared;
@@ -49,7 +51,6 @@ pub(crate) async fn serve(
     tls: Option<TlsAcceptor>,
     shutdown: CancellationToken,
 ) {
-    let builder = builder();
     let tasks = TaskTracker::new();
     let mut watched = Vec::new();
     let mut rounds = interval(ROUND);
@@ -69,7 +70,7 @@ pub(crate) async fn serve(
                 let client = Client::new(address.ip(), tls.is_some());
                 let session = Arc::new(Session::new(gateway.clone(), client, tasks.clone()));
                 watched.push(Watched::new(&session));
-                tasks.spawn(connection(builder.clone(), stream, tls.clone(), session));
+                tasks.spawn(connection(stream, tls.clone(), session));
             }
             Err(error) => {
                 if !is_of_one_connection(&error) {
@@ -132,8 +133,8 @@ impl Watched {
     }
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn builder(alongside: Alongside) -> auto::Builder<Alongside> {
+    let mut builder = auto::Builder::new(alongside);
     builder
         .http1()
         // Off: it would be a timer for each request. The listener's rounds do the same.
@@ -151,18 +152,13 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn connection(
-    builder: auto::Builder<TokioExecutor>,
-    stream: TcpStream,
-    tls: Option<TlsAcceptor>,
-    session: Arc<Session>,
-) {
+async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, session: Arc<Session>) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "connection lost before it began");
         return;
     }
     let Some(acceptor) = tls else {
-        return speak(builder, stream, session).await;
+        return speak(stream, session).await;
     };
     let mut handshake = pin!(acceptor.accept(stream));
     let secured = poll_fn(|cx| {
@@ -174,13 +170,13 @@ async fn connection(
         }
     });
     match secured.await {
-        Some(Ok(stream)) => speak(builder, stream, session).await,
+        Some(Ok(stream)) => speak(stream, session).await,
         Some(Err(error)) => debug!(%error, "TLS handshake failed"),
         None => {}
     }
 }
 
-async fn speak<S>(builder: auto::Builder<TokioExecutor>, stream: S, session: Arc<Session>)
+async fn speak<S>(stream: S, session: Arc<Session>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -189,6 +185,9 @@ where
         async move { Ok::<_, Infallible>(session.handle(request).await) }
     });
     let io = TokioIo::new(Downstream::new(stream, session.line.clone()));
+    let (mut streams, alongside) = Companions::new();
+    let bell = Doorbell::default();
+    let builder = builder(alongside);
     let mut serving = pin!(builder.serve_connection_with_upgrades(io, service));
     let mut draining = false;
     let ended = poll_fn(|cx| {
@@ -202,7 +201,13 @@ where
             }
             Verdict::Cut => return Poll::Ready(Ok(())),
         }
-        serving.as_mut().poll(cx)
+        bell.attend(cx, |cx| {
+            let ended = serving.as_mut().poll(cx);
+            if ended.is_pending() {
+                let _ = streams.poll(cx);
+            }
+            ended
+        })
     });
     if let Err(error) = ended.await {
         debug!(%error, "connection broke off");

@@ -19,10 +19,10 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use tokio::time::Instant;
 
-use super::doorbell::Doorbell;
 use super::{SendError, Timer};
 use crate::body::RequestBody;
 use crate::config::Options;
+use crate::doorbell::Doorbell;
 use crate::endpoint::Connector;
 
 /// The idle connections of one endpoint.

@@ -6,18 +6,20 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tracing::debug;
 
 use super::{Io, SendError};
+use crate::alongside::{Alongside, Companions};
 use crate::body::RequestBody;
 use crate::config::Options;
+use crate::doorbell::Doorbell;
 use crate::endpoint::Connector;
 
 /// What may be under way to the gateway on one stream and on one connection, in bytes: enough for a fast
@@ -46,12 +48,21 @@ struct Connection {
 
 struct Streams {
     used: AtomicUsize,
-    /// Polled by the connection's task; everybody else asks it for `SETTINGS_MAX_CONCURRENT_STREAMS` of
-    /// the instance, which may change at any time without waking that task. `None` once it has ended.
-    driver: Mutex<Option<Driver>>,
+    /// `SETTINGS_MAX_CONCURRENT_STREAMS` of the instance as last seen; 0 once no more requests are taken.
+    limit: AtomicUsize,
+    work: Mutex<Work>,
+    bell: Doorbell,
 }
 
-type Driver = http2::Connection<Io, RequestBody, TokioExecutor>;
+/// What moves a connection: polled by its task, and by a request that has just been put on it, so that it is sent at once.
+struct Work {
+    /// Takes requests. `None` once there are no more.
+    driver: Option<Driver>,
+    /// The rest: frames in and out, heads of responses, bodies of requests.
+    companions: Companions,
+}
+
+type Driver = http2::Connection<Io, RequestBody, Alongside>;
 
 /// One stream of a connection; dropping it makes room for another.
 pub(crate) struct Stream {
@@ -100,7 +111,8 @@ impl Pool {
             return Ok(stream);
         }
         let io = super::connect(connector, self.connect_timeout).await?;
-        let (sender, driver) = http2::Builder::new(TokioExecutor::new())
+        let (companions, alongside) = Companions::new();
+        let (sender, driver) = http2::Builder::new(alongside)
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -109,7 +121,12 @@ impl Pool {
             .map_err(io::Error::other)?;
         let streams = Arc::new(Streams {
             used: AtomicUsize::new(1),
-            driver: Mutex::new(Some(driver)),
+            limit: AtomicUsize::new(driver.current_max_send_streams()),
+            work: Mutex::new(Work {
+                driver: Some(driver),
+                companions,
+            }),
+            bell: Doorbell::default(),
         });
         tokio::spawn(drive(streams.clone()));
         let connection = Connection { sender, streams };
@@ -128,7 +145,7 @@ impl Pool {
 
 impl Connection {
     fn reserve(&self) -> Option<Stream> {
-        let limit = self.streams.limit();
+        let limit = self.streams.limit.load(Ordering::Acquire);
         let room = |used| (used < limit).then_some(used + 1);
         self.streams
             .used
@@ -147,31 +164,36 @@ impl Connection {
 }
 
 impl Streams {
-    fn limit(&self) -> usize {
-        let driver = self.driver();
-        driver.as_ref().map_or(0, Driver::current_max_send_streams)
+    /// Ready once the connection has ended.
+    fn poll(&self, work: &mut Work, cx: &mut Context<'_>) -> Poll<()> {
+        let driver = work.driver.as_mut();
+        if let Some(Poll::Ready(end)) = driver.map(|driver| Pin::new(driver).poll(cx)) {
+            if let Err(error) = end {
+                debug!(%error, "connection to instance ended");
+            }
+            work.driver = None;
+        }
+        let rest = work.companions.poll(cx);
+        let limit = work.driver.as_ref().map(Driver::current_max_send_streams);
+        self.limit.store(limit.unwrap_or(0), Ordering::Release);
+        if work.driver.is_some() {
+            Poll::Pending
+        } else {
+            rest
+        }
     }
 
-    fn driver(&self) -> MutexGuard<'_, Option<Driver>> {
-        self.driver.lock().unwrap_or_else(PoisonError::into_inner)
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 async fn drive(streams: Arc<Streams>) {
-    let end = poll_fn(|cx| {
-        let mut slot = streams.driver();
-        let Some(driver) = &mut *slot else {
-            return Poll::Ready(Ok(()));
-        };
-        let progress = Pin::new(driver).poll(cx);
-        if progress.is_ready() {
-            *slot = None;
-        }
-        progress
-    });
-    if let Err(error) = end.await {
-        debug!(%error, "connection to instance ended");
-    }
+    poll_fn(|cx| {
+        let mut work = streams.work();
+        streams.bell.attend(cx, |cx| streams.poll(&mut work, cx))
+    })
+    .await;
 }
 
 impl Stream {
@@ -180,7 +202,17 @@ impl Stream {
         mut self,
         request: Request<RequestBody>,
     ) -> Result<(Response<Incoming>, Slot), SendError> {
-        let response = self.sender.try_send_request(request).await?;
+        let streams = &self.slot.0;
+        let response = match streams.work.try_lock() {
+            // Sent from here: waking the connection's task for it would take longer.
+            Ok(mut work) => streams.bell.visit(
+                || self.sender.try_send_request(request),
+                |cx| streams.poll(&mut work, cx),
+            ),
+            // Whoever polls it now will see to it.
+            Err(_) => self.sender.try_send_request(request),
+        };
+        let response = response.await?;
         Ok((response, self.slot))
     }
 }

@@ -3,7 +3,6 @@
 //! [`http1`]: one request at a time per connection, kept alive, driven by the task of the request itself.
 //! [`http2`]: many requests on one connection, which has a task of its own.
 
-mod doorbell;
 pub(crate) mod http1;
 pub(crate) mod http2;
 mod severed;

@@ -1,6 +1,6 @@
 //! Waking the task that has a connection, except while it polls it.
 //!
-//! A connection, the response on it and its body tell each other of every step by waking whoever polls them.
+//! A connection, the streams on it and their bodies tell each other of every step by waking whoever polls them.
 //! Here that is one task, which polls them all in turn: without this it would be scheduled again after every
 //! step, to find that there is nothing to do.
 //!
@@ -72,6 +72,31 @@ impl Doorbell {
         Poll::Pending
     }
 
+    /// Does something that will ring, and polls in place of the task that attends otherwise. That task is woken only if more is
+    /// to be done. Must not happen while anybody attends.
+    pub(crate) fn visit<T>(
+        &self,
+        work: impl FnOnce() -> T,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> T {
+        let state = &self.button.state;
+        let done = self.hush(work);
+        let mut within = Context::from_waker(&self.waker);
+        for _ in 0..ROUNDS {
+            state.store(ATTENDED, Ordering::SeqCst);
+            if poll(&mut within).is_ready() {
+                break;
+            }
+            let quiet = state.compare_exchange(ATTENDED, AWAY, Ordering::SeqCst, Ordering::SeqCst);
+            if quiet.is_ok() {
+                return done;
+            }
+        }
+        state.store(AWAY, Ordering::SeqCst);
+        self.button.task.wake();
+        done
+    }
+
     /// Does something that will ring, before attending.
     pub(crate) fn hush<T>(&self, work: impl FnOnce() -> T) -> T {
         self.button.state.store(ATTENDED, Ordering::SeqCst);
@@ -124,6 +149,33 @@ mod tests {
         });
         assert_eq!((progress, polls), (Poll::Pending, 3));
         assert_eq!(count.0.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn a_visit_does_the_work_of_the_task_and_leaves_it_alone() {
+        let (bell, count) = (Doorbell::default(), Arc::<Count>::default());
+        let waker = Waker::from(count.clone());
+        let mut kept = None;
+        let _ = bell.attend(&mut Context::from_waker(&waker), |cx| {
+            kept = Some(cx.waker().clone());
+            Poll::<()>::Pending
+        });
+        let button = kept.unwrap();
+        let mut polls = 0;
+        let poll = |cx: &mut Context<'_>| {
+            polls += 1;
+            if polls == 1 {
+                cx.waker().wake_by_ref();
+            }
+            Poll::Pending
+        };
+        bell.visit(|| button.wake_by_ref(), poll);
+        assert_eq!((polls, count.0.load(Ordering::SeqCst)), (2, 0));
+        button.wake_by_ref();
+        assert_eq!(count.0.load(Ordering::SeqCst), 1, "it still attends");
+        let _ = bell.attend(&mut Context::from_waker(&waker), |_| Poll::<()>::Pending);
+        bell.visit(|| (), |_| Poll::Ready(()));
+        assert_eq!(count.0.load(Ordering::SeqCst), 2, "to see the end");
     }
 
     #[test]
