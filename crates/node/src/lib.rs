@@ -43,6 +43,7 @@ use tracing::{info, warn};
 use vmm::kernel::Kernel;
 use vmm::{Accel, Hypervisor};
 
+pub use apiserver::auth::CertificateFiles;
 pub use control::Retention;
 pub use sandbox::{Memory, Recovered, Users};
 
@@ -65,6 +66,9 @@ const API_DRAIN: Duration = Duration::from_secs(2);
 /// How often events that are too old are looked for.
 const EVENTS_EVERY: Duration = Duration::from_secs(60);
 
+/// Role of a listener.
+const OVER_TLS: &str = "ingress over TLS";
+
 /// How a node is set up.
 #[derive(Clone)]
 pub struct Config {
@@ -74,6 +78,8 @@ pub struct Config {
     pub api: SocketAddr,
     /// Where the ingress listens.
     pub ingress: SocketAddr,
+    /// Where the ingress listens for TLS beside, if it does.
+    pub https: Option<Https>,
     /// Functions answer at `NAME.NAMESPACE.DOMAIN`.
     pub domain: String,
     /// Namespaces with a tap that are kept ready.
@@ -92,6 +98,15 @@ pub struct Config {
     pub snapshots: SnapshotConfig,
     /// How long revisions stay that get no traffic.
     pub retention: Retention,
+}
+
+/// The ingress over TLS.
+#[derive(Debug, Clone)]
+pub struct Https {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it shows; by default certificates of the node's own authority.
+    pub certificate: Option<CertificateFiles>,
 }
 
 /// How functions are saved and restored.
@@ -121,7 +136,7 @@ pub enum Error {
     /// An address cannot be listened on.
     #[error("cannot listen on {address} for the {role}")]
     Listen {
-        /// `API` or `ingress`.
+        /// `API`, `ingress` or `ingress over TLS`.
         role: &'static str,
         /// The address.
         address: SocketAddr,
@@ -146,6 +161,9 @@ pub enum Error {
     /// The key material of the API cannot be made or read.
     #[error("the API's certificates cannot be made")]
     Auth(#[source] apiserver::auth::Error),
+    /// The ingress cannot show its certificate.
+    #[error("the ingress has no certificate")]
+    Https(#[source] apiserver::auth::Error),
 }
 
 impl Error {
@@ -154,12 +172,14 @@ impl Error {
         match self {
             Self::DataDir { .. } => "name another folder with --data-dir".to_owned(),
             Self::Listen { role: "API", .. } => "stop what listens there (ss -ltnp shows it), or name another address with --api".to_owned(),
+            Self::Listen { role: OVER_TLS, .. } => "stop what listens there (ss -ltnp shows it), or name another address with --https".to_owned(),
             Self::Listen { .. } => "stop what listens there (ss -ltnp shows it), or name another address with --ingress".to_owned(),
             Self::Store(_) => "do what the message says; another --data-dir starts with an empty store".to_owned(),
             Self::Namespaces(_) => "do what the message says".to_owned(),
             Self::Images(_) => "check the folder images in the data directory".to_owned(),
             Self::Registry(_) => "check ~/.docker/config.json".to_owned(),
             Self::Sandbox(_) => "run `vhive doctor`".to_owned(),
+            Self::Https(_) => "check --tls-cert and --tls-key, or leave them out for certificates of the node's own authority".to_owned(),
             Self::Auth(_) => "check the folder pki in the data directory; without it new certificates are made".to_owned(),
         }
     }
@@ -169,6 +189,7 @@ impl Error {
 pub struct Node {
     api_url: String,
     ingress: SocketAddr,
+    https: Option<SocketAddr>,
     recovered: Recovered,
     description: String,
     sandbox: Sandbox,
@@ -210,6 +231,23 @@ impl Node {
         )
         .map_err(Error::Auth)?;
         let authenticator = pki.authenticator().map_err(Error::Auth)?;
+        let secured = match &config.https {
+            Some(Https {
+                address,
+                certificate,
+            }) => {
+                let listener = listen(OVER_TLS, *address).await?;
+                let tls = match certificate {
+                    Some(files) => files.server_config(),
+                    None => pki.ingress_config(&config.domain, std::time::SystemTime::now()),
+                };
+                Some((listener, tls.map_err(Error::Https)?))
+            }
+            None => None,
+        };
+        let https = secured
+            .as_ref()
+            .and_then(|(listener, _)| listener.local_addr().ok());
         let image_store = image::Store::open(&under("images")).map_err(Error::Images)?;
         let revisions = revisions(&store);
         if let Err(error) = image_store.retain_pins(|holder| revisions.contains(holder)) {
@@ -325,9 +363,16 @@ impl Node {
                 async move {
                     // Until then clients wait for their connection, and are not told that there is no such function.
                     tokio::select! {
-                        () = serving.cancelled() => gateway.serve(ingress_listener, stop).await,
-                        () = stop.cancelled() => {}
+                        () = serving.cancelled() => {}
+                        () = stop.cancelled() => return,
                     }
+                    let plain = gateway.serve(ingress_listener, stop.clone());
+                    let secure = async {
+                        if let Some((listener, tls)) = secured {
+                            gateway.serve_tls(listener, tls, stop.clone()).await;
+                        }
+                    };
+                    futures_util::future::join(plain, secure).await;
                 }
             }),
             tokio::spawn(drop_old(events, stop_servers.clone())),
@@ -335,6 +380,7 @@ impl Node {
         Ok(Self {
             api_url: format!("https://{api_at}"),
             ingress,
+            https,
             recovered,
             description,
             sandbox,
@@ -354,6 +400,11 @@ impl Node {
     /// Where requests to functions go.
     pub fn ingress(&self) -> SocketAddr {
         self.ingress
+    }
+
+    /// Where they go over TLS, if they may.
+    pub fn https(&self) -> Option<SocketAddr> {
+        self.https
     }
 
     /// What a dead predecessor had left.

@@ -141,6 +141,15 @@ pub(crate) struct Up {
     /// Where the API listens
     #[arg(long, default_value = "127.0.0.1:7443", value_name = "ADDR")]
     pub(crate) api: SocketAddr,
+    /// Where the ingress listens for TLS too
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) https: Option<SocketAddr>,
+    /// The certificate for it, with its chain (default: the node's own authority issues one for each namespace)
+    #[arg(long, value_name = "FILE", requires = "tls_key", requires = "https")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The certificate's private key
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
     #[command(flatten)]
@@ -162,6 +171,18 @@ pub(crate) struct OriginalFlags {
     /// As vHive's -metrics: say where the metrics are, which are there in any case
     #[arg(long)]
     pub(crate) metrics: bool,
+}
+
+impl Up {
+    /// The ingress over TLS, if it is asked for.
+    pub(crate) fn https(&self) -> Option<node::Https> {
+        let files = self.tls_cert.clone().zip(self.tls_key.clone());
+        Some(node::Https {
+            address: self.https?,
+            certificate: files
+                .map(|(certificate, key)| node::CertificateFiles { certificate, key }),
+        })
+    }
 }
 
 impl OriginalFlags {

@@ -2,6 +2,7 @@
 
 mod authenticator;
 mod identity;
+mod ingress;
 mod kubeconfig;
 mod pki;
 mod user;
@@ -11,6 +12,7 @@ mod verify;
 pub use self::{
     authenticator::Authenticator,
     identity::Identity,
+    ingress::CertificateFiles,
     kubeconfig::{kubeconfig, user_kubeconfig},
     pki::{Error, Pki, ensure},
     user::{Role, User},

@@ -26,13 +26,13 @@ use super::{
     verify::{self, AnyCertificate, Verifier},
 };
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a server or client certificate serves.
-const LIFETIME: Duration = DAY.saturating_mul(2 * 365);
+pub(super) const LIFETIME: Duration = DAY.saturating_mul(2 * 365);
 /// What must be left of it at a start.
 const RENEW_BEFORE: Duration = DAY.saturating_mul(90);
 /// Names that the server always answers to.
-const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+pub(super) const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// Why there are no certificates.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,14 @@ pub enum Error {
         name: &'static str,
         /// What the library said.
         source: rcgen::Error,
+    },
+    /// A certificate or key that was named cannot be used.
+    #[error("cannot use {path} for TLS; name a PEM file with the certificate and its chain, and one with its key", path = .path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The TLS library does not take the certificates.
     #[error("cannot set up TLS with the certificates in {path}; to have new ones: mv {path} {path}.bad", path = .path.display())]
@@ -153,6 +161,11 @@ pub fn ensure(folder: &Path, hosts: &[String], now: SystemTime) -> Result<Pki, E
 }
 
 impl Pki {
+    /// Where they are.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// TLS for [`crate::serve()`], HTTP/2 and HTTP/1.1, and whom it lets in. A client without a certificate gets through the
     /// handshake, because health checks have none and users have tokens.
     ///
@@ -184,7 +197,7 @@ impl Pki {
 }
 
 /// The authority: made once, never replaced.
-fn authority(path: &Path) -> Result<(Identity, Issuer<'static, KeyPair>), Error> {
+pub(super) fn authority(path: &Path) -> Result<(Identity, Issuer<'static, KeyPair>), Error> {
     let identity = if let Some(text) = read(path)? {
         Identity::parse(&text).ok_or_else(|| Error::Damaged { path: path.into() })?
     } else {
@@ -281,7 +294,7 @@ fn ca_params() -> CertificateParams {
     params
 }
 
-fn server_params(hosts: &[String]) -> Result<CertificateParams, rcgen::Error> {
+pub(super) fn server_params(hosts: &[String]) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(hosts)?;
     params.distinguished_name = named("vhive", None);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

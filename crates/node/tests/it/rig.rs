@@ -82,6 +82,7 @@ impl Rig {
             data_dir: remains.data_dir().to_owned(),
             api: ([127, 0, 0, 1], 0).into(),
             ingress: ([127, 0, 0, 1], 0).into(),
+            https: None,
             domain: "test".to_owned(),
             net_pool_size: 0,
             kernel: fake.kernel(),

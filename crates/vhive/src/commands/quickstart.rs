@@ -48,7 +48,7 @@ pub(crate) async fn run(global: &Global, args: &Quickstart) -> Outcome {
     } else {
         (Ipv4Addr::LOCALHOST, 0)
     };
-    let node = up::start(global, &args.node, SocketAddr::from(api_address)).await?;
+    let node = up::start(global, &args.node, SocketAddr::from(api_address), None).await?;
     let outcome = tokio::select! {
         outcome = show(global, args, &node) => outcome,
         signalled = up::wait_for_signal() => {

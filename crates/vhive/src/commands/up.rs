@@ -20,12 +20,15 @@ const DRAIN: Duration = Duration::from_secs(30);
 pub(crate) async fn run(global: &Global, args: &Up) -> Outcome {
     let mut settings = args.node.clone();
     settings.memory = args.original.memory().unwrap_or(settings.memory);
-    let node = start(global, &settings, args.api).await?;
+    let node = start(global, &settings, args.api, args.https()).await?;
     eprintln!(
         "the API listens on {}, the ingress on {}",
         node.api_url(),
         node.ingress()
     );
+    if let Some(https) = node.https() {
+        eprintln!("the ingress listens for TLS on {https}");
+    }
     eprintln!(
         "next: vhive apply -f configs/knative_workloads/helloworld.yaml && vhive invoke helloworld --explain"
     );
@@ -44,6 +47,7 @@ pub(crate) async fn start(
     global: &Global,
     args: &NodeArgs,
     api: std::net::SocketAddr,
+    https: Option<node::Https>,
 ) -> Outcome<Node> {
     host::require_root()?;
     host::make_data_dir(&global.data_dir)?;
@@ -65,6 +69,7 @@ pub(crate) async fn start(
         data_dir: global.data_dir.clone(),
         api,
         ingress: args.ingress,
+        https,
         domain: args.domain.clone(),
         net_pool_size: args.net_pool_size,
         hypervisor_version: format!("QEMU {}", qemu.version()),

@@ -25,7 +25,7 @@ const CALL: Duration = Duration::from_secs(120);
 const MEMORY_MIB: u32 = 256;
 
 pub(super) async fn run(global: &Global, rounds: usize, args: &NodeArgs) -> Outcome {
-    let node = up::start(global, args, ([127, 0, 0, 1], 0).into()).await?;
+    let node = up::start(global, args, ([127, 0, 0, 1], 0).into(), None).await?;
     let outcome = measure(global, rounds, args, &node).await;
     node.shutdown(Duration::from_secs(10)).await;
     outcome
