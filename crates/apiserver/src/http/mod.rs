@@ -12,6 +12,7 @@ mod field_selector;
 mod health;
 mod name;
 mod openapi;
+mod openapi_v2;
 mod ownership;
 mod page;
 mod patch;
@@ -125,6 +126,9 @@ async fn route(config: &Config, request: Request) -> Answer {
     let path = parts.uri.path();
     if let Some(document) = path.strip_prefix("/openapi/v3") {
         return openapi::get(&parts, document);
+    }
+    if path == "/openapi/v2" {
+        return openapi_v2::get(&parts);
     }
     if let Some(refusal) = config.views.refusal(path) {
         return Err(refusal);

@@ -6,6 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::{Answer, error::Failure, schema, value_response};
 
+/// The extension that says of which kinds something is.
+pub(super) const KIND: &str = "x-kubernetes-group-version-kind";
+/// Those of the operation PATCH, as far as they are looked for.
+pub(super) const PATCH_PARAMETERS: [&str; 3] = ["dryRun", "fieldManager", "fieldValidation"];
+
 /// `document` is what stands behind `/openapi/v3`.
 pub(super) fn get(parts: &Parts, document: &str) -> Answer {
     if parts.method != Method::GET && parts.method != Method::HEAD {
@@ -13,10 +18,7 @@ pub(super) fn get(parts: &Parts, document: &str) -> Answer {
     }
     let mut documents: Vec<(String, Vec<&api::Resource>)> = Vec::new();
     for resource in api::kinds() {
-        let path = match resource.group {
-            "" => format!("api/{}", resource.version),
-            group => format!("apis/{group}/{}", resource.version),
-        };
+        let path = path_of_version(resource);
         match documents.iter_mut().find(|(known, _)| *known == path) {
             Some((_, resources)) => resources.push(resource),
             None => documents.push((path, vec![resource])),
@@ -32,15 +34,12 @@ pub(super) fn get(parts: &Parts, document: &str) -> Answer {
             .collect();
         return Ok(value_response(StatusCode::OK, &json!({"paths": paths})));
     }
-    let (path, resources) = documents
+    let (_, resources) = documents
         .into_iter()
         .find(|(path, _)| document.strip_prefix('/') == Some(path))
         .ok_or_else(Failure::no_path)?;
     let schemas = schema::of(&resources);
-    let paths: Map<String, Value> = resources
-        .into_iter()
-        .map(|resource| operations(&path, resource))
-        .collect();
+    let paths: Map<String, Value> = resources.into_iter().map(operations).collect();
     let document = json!({
         "openapi": "3.0.0",
         "info": {"title": "vhive", "version": env!("CARGO_PKG_VERSION")},
@@ -50,24 +49,34 @@ pub(super) fn get(parts: &Parts, document: &str) -> Answer {
     Ok(value_response(StatusCode::OK, &document))
 }
 
-/// The path of an object, with the one operation and the parameters that are looked for.
-fn operations(path: &str, resource: &api::Resource) -> (String, Value) {
+fn path_of_version(resource: &api::Resource) -> String {
+    match resource.group {
+        "" => format!("api/{}", resource.version),
+        group => format!("apis/{group}/{}", resource.version),
+    }
+}
+
+/// The path of an object, with its parameters.
+pub(super) fn path_of_object(resource: &api::Resource) -> String {
     let namespace = if resource.namespaced {
         "namespaces/{namespace}/"
     } else {
         ""
     };
-    let parameter = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
+    let version = path_of_version(resource);
+    format!("/{version}/{namespace}{}/{{name}}", resource.plural)
+}
+
+/// The path of an object, with the one operation and the parameters that are looked for.
+fn operations(resource: &api::Resource) -> (String, Value) {
+    let parameters = PATCH_PARAMETERS.map(|name| {
+        json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}})
+    });
     let operation = json!({
         "x-kubernetes-action": "patch",
-        "x-kubernetes-group-version-kind": {
-            "group": resource.group, "version": resource.version, "kind": resource.kind,
-        },
-        "parameters": [parameter("dryRun"), parameter("fieldManager"), parameter("fieldValidation")],
+        KIND: {"group": resource.group, "version": resource.version, "kind": resource.kind},
+        "parameters": parameters,
         "responses": {"200": {"description": "OK"}},
     });
-    (
-        format!("/{path}/{namespace}{}/{{name}}", resource.plural),
-        json!({"patch": operation}),
-    )
+    (path_of_object(resource), json!({"patch": operation}))
 }
