@@ -1,5 +1,9 @@
 //! Patches: merge (RFC 7386), JSON (RFC 6902), and server-side apply, which is made in [`super::write`].
+//!
+//! Kinds of the core group also take Kubernetes' strategic merge, since `kubectl apply` sends them nothing else. It differs from a merge
+//! in lists and in its directives; their kinds have lists in the metadata alone, so that both are refused.
 
+use api::Resource;
 use http::{HeaderMap, StatusCode};
 use json_patch::Patch as Operations;
 use serde_json::Value;
@@ -8,6 +12,7 @@ use super::{body, document::Document, error::Failure};
 
 const MERGE: &str = "application/merge-patch+json";
 const JSON: &str = "application/json-patch+json";
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
 const APPLY: &str = "application/apply-patch+yaml";
 
 /// A change that can be made to any version of an object.
@@ -22,12 +27,27 @@ pub(super) fn is_apply(headers: &HeaderMap) -> bool {
 }
 
 impl Patch {
-    /// Reads a patch of the kind that the content type names, with the paths of what is in it twice.
-    pub(super) fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<(Self, Vec<String>), Failure> {
+    /// Reads a patch of the kind that the content type names, for an object of the resource, with the paths of what is in it
+    /// twice.
+    pub(super) fn parse(
+        headers: &HeaderMap,
+        bytes: &[u8],
+        resource: &Resource,
+    ) -> Result<(Self, Vec<String>), Failure> {
+        let core = resource.group.is_empty();
         match body::media_type(headers) {
             MERGE => {
                 let Document { value, duplicates } = body::parse(bytes, false)?;
                 Ok((Self::Merge(value), duplicates))
+            }
+            STRATEGIC if core => {
+                let Document { value, duplicates } = body::parse(bytes, false)?;
+                if is_plain(&value) {
+                    return Ok((Self::Merge(value), duplicates));
+                }
+                Err(Failure::bad_request(
+                    "a strategic merge patch with lists or directives is not supported; use a merge patch or a JSON patch",
+                ))
             }
             JSON => {
                 let Document { value, duplicates } = body::parse(bytes, false)?;
@@ -36,6 +56,9 @@ impl Patch {
                 })?;
                 Ok((Self::Json(operations), duplicates))
             }
+            _ if core => Err(Failure::unsupported_media_type(&[
+                JSON, MERGE, STRATEGIC, APPLY,
+            ])),
             _ => Err(Failure::unsupported_media_type(&[JSON, MERGE, APPLY])),
         }
     }
@@ -64,17 +87,39 @@ impl Patch {
     }
 }
 
+/// Whether it means the same as a strategic merge and as a merge.
+fn is_plain(patch: &Value) -> bool {
+    match patch {
+        Value::Array(_) => false,
+        Value::Object(fields) => fields
+            .iter()
+            .all(|(name, value)| !name.starts_with('$') && is_plain(value)),
+        _ => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use api::resource;
     use http::header::CONTENT_TYPE;
     use serde_json::json;
 
     use super::*;
 
     fn patched(media_type: &'static str, object: &Value, patch: &Value) -> Option<Value> {
+        patched_one(&resource::SERVICES, media_type, object, patch)
+    }
+
+    fn patched_one(
+        resource: &Resource,
+        media_type: &'static str,
+        object: &Value,
+        patch: &Value,
+    ) -> Option<Value> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, media_type.parse().unwrap());
-        let (patch, _) = Patch::parse(&headers, patch.to_string().as_bytes()).ok()?;
+        let (patch, _) =
+            Patch::parse(&headers, patch.to_string().as_bytes(), resource).ok()?;
         patch.apply(object).ok()
     }
 
@@ -99,8 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn other_patches_are_not_taken() {
-        let strategic = "application/strategic-merge-patch+json";
-        assert_eq!(patched(strategic, &json!({}), &json!({})), None);
+    fn a_strategic_merge_is_taken_for_core_kinds_where_it_is_a_merge() {
+        let object = json!({"data": {"a": "1", "b": "2"}});
+        let patch = json!({"data": {"a": null, "c": "3"}});
+        let core = |patch: &Value| patched_one(&resource::CONFIG_MAPS, STRATEGIC, &object, patch);
+        assert_eq!(core(&patch), Some(json!({"data": {"b": "2", "c": "3"}})));
+        assert_eq!(core(&json!({"data": {"$patch": "replace"}})), None);
+        assert_eq!(core(&json!({"metadata": {"finalizers": ["a/b"]}})), None);
+        assert_eq!(patched(STRATEGIC, &object, &patch), None);
     }
 }

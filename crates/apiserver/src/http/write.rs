@@ -136,7 +136,7 @@ pub(super) async fn patch(
     if patch::is_apply(&parts.headers) {
         return apply(config, parts, &bytes, resource, key, part).await;
     }
-    let (patch, duplicates) = Patch::parse(&parts.headers, &bytes)?;
+    let (patch, duplicates) = Patch::parse(&parts.headers, &bytes, resource)?;
     let manager = manager(parts, &options);
     let user = User::of(&parts.extensions).name;
     for _ in 0..PATCH_TRIES {
