@@ -12,16 +12,16 @@ const GO_MOD: &str = include_str!("../kn/go.mod");
 const GO_SUM: &str = include_str!("../kn/go.sum");
 /// What its go.mod asks for.
 const GO: (u32, u32) = (1, 22);
-/// Tests that run it; `VHIVE_REQUIRE_KN=1` does not let them be left out.
+/// Tests that run it.
 pub(crate) const TESTS: &str = "kn::";
 
 /// Builds it into the target folder, where the tests look for it, unless that was done before. An error is why it cannot be had.
-pub(crate) fn install() -> Result<PathBuf> {
+pub(crate) fn install() -> Result<()> {
     let folder = std::path::absolute(target_dir().join("tools"))?;
     let program = folder.join("kn");
     let stamp = folder.join("kn.version");
     if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|version| version == VERSION) {
-        return Ok(program);
+        return Ok(());
     }
     new_enough(&go_version()?)?;
     eprintln!("building kn {VERSION} (once; a few minutes)");
@@ -41,12 +41,7 @@ pub(crate) fn install() -> Result<PathBuf> {
         bail!("go could not build kn {VERSION} ({status})");
     }
     fs::write(&stamp, VERSION).with_context(|| format!("cannot write {}", stamp.display()))?;
-    Ok(program)
-}
-
-/// Whether its tests must run: `VHIVE_REQUIRE_KN=1`.
-pub(crate) fn is_required() -> bool {
-    std::env::var_os("VHIVE_REQUIRE_KN").is_some_and(|value| value == "1")
+    Ok(())
 }
 
 fn target_dir() -> PathBuf {

@@ -30,27 +30,67 @@ enum Task {
     Lint,
 }
 
-/// What is not tested must not look as if it were.
-fn say_left_out(error: &anyhow::Error) {
-    eprintln!(
-        "LEFT OUT: the tests of kn ({}), because there is no kn: {error:#}; with VHIVE_REQUIRE_KN=1 that is a failure",
-        knative_client::TESTS
-    );
+/// Set to 1 where nothing may be left out.
+const REQUIRE_CLIENTS: &str = "VHIVE_REQUIRE_CLIENTS";
+
+/// Tests that cannot run here.
+struct LeftOut {
+    tests: &'static str,
+    /// The tool that they run, and why there is none.
+    tool: &'static str,
+    reason: anyhow::Error,
 }
 
-/// All tests, or those that `rest` names.
-fn test_arguments(rest: Vec<String>, without_kn: bool) -> Vec<String> {
+impl LeftOut {
+    /// What is not tested must not look as if it were.
+    fn say(&self) {
+        eprintln!(
+            "LEFT OUT: the tests {}, because there is no {}: {:#}; with {REQUIRE_CLIENTS}=1 that is a failure",
+            self.tests, self.tool, self.reason
+        );
+    }
+}
+
+/// Installs the clients of other projects that tests run.
+fn install_clients() -> Result<Vec<LeftOut>> {
+    let required = std::env::var_os(REQUIRE_CLIENTS).is_some_and(|value| value == "1");
+    let mut left_out = Vec::new();
+    for (tool, tests, installed) in [
+        (
+            "kubectl",
+            packages::KUBECTL_TESTS,
+            packages::install_kubectl(),
+        ),
+        ("kn", knative_client::TESTS, knative_client::install()),
+    ] {
+        match installed {
+            Ok(()) => {}
+            Err(error) if required => {
+                return Err(error).context(format!("{REQUIRE_CLIENTS}=1, and there is no {tool}"));
+            }
+            Err(reason) => left_out.push(LeftOut {
+                tests,
+                tool,
+                reason,
+            }),
+        }
+    }
+    Ok(left_out)
+}
+
+/// All tests, or those that `rest` names, but for those of `left_out`.
+fn test_arguments(rest: Vec<String>, left_out: &[&str]) -> Vec<String> {
     let mut arguments = vec!["test".to_owned()];
     if rest.is_empty() {
         arguments.push("--workspace".to_owned());
     }
     let filtered = rest.iter().any(|argument| argument == "--");
     arguments.extend(rest);
-    if without_kn {
-        if !filtered {
-            arguments.push("--".to_owned());
-        }
-        arguments.extend(["--skip".to_owned(), knative_client::TESTS.to_owned()]);
+    if !left_out.is_empty() && !filtered {
+        arguments.push("--".to_owned());
+    }
+    for tests in left_out {
+        arguments.extend(["--skip".to_owned(), (*tests).to_owned()]);
     }
     arguments
 }
@@ -58,25 +98,17 @@ fn test_arguments(rest: Vec<String>, without_kn: bool) -> Vec<String> {
 fn main() -> Result<()> {
     match Args::parse().task {
         Task::Test { no_install, rest } => {
-            let mut without_kn = None;
+            let mut left_out = Vec::new();
             if !no_install {
                 packages::install_missing()?;
-                match knative_client::install() {
-                    Err(error) if knative_client::is_required() => {
-                        return Err(error).context("VHIVE_REQUIRE_KN=1, and there is no kn");
-                    }
-                    Err(error) => without_kn = Some(error),
-                    Ok(_) => {}
-                }
+                left_out = install_clients()?;
             }
-            if let Some(error) = &without_kn {
-                say_left_out(error);
-            }
-            cargo::run(&test_arguments(rest, without_kn.is_some()), &[])?;
-            if let Some(error) = &without_kn {
-                say_left_out(error);
-            }
-            Ok(())
+            left_out.iter().for_each(LeftOut::say);
+            let skipped: Vec<&str> = left_out.iter().map(|it| it.tests).collect();
+            let outcome = cargo::run(&test_arguments(rest, &skipped), &[]);
+            // Once more, at the end of the output, where it is seen.
+            left_out.iter().for_each(LeftOut::say);
+            outcome
         }
         Task::Lint => {
             cargo::run(&["fmt", "--all", "--check"], &[])?;
@@ -108,21 +140,21 @@ fn main() -> Result<()> {
 mod tests {
     use super::*;
 
-    fn arguments(rest: &[&str], without_kn: bool) -> String {
-        test_arguments(
-            rest.iter().map(|&word| word.to_owned()).collect(),
-            without_kn,
-        )
-        .join(" ")
+    fn arguments(rest: &[&str], left_out: &[&str]) -> String {
+        let rest = rest.iter().map(|&word| word.to_owned()).collect();
+        test_arguments(rest, left_out).join(" ")
     }
 
     #[test]
-    fn without_kn_its_tests_are_left_out_whatever_else_is_asked_for() {
-        assert_eq!(arguments(&[], false), "test --workspace");
-        assert_eq!(arguments(&[], true), "test --workspace -- --skip kn::");
+    fn tests_are_left_out_whatever_else_is_asked_for() {
+        assert_eq!(arguments(&[], &[]), "test --workspace");
+        assert_eq!(arguments(&[], &["kn::"]), "test --workspace -- --skip kn::");
         assert_eq!(
-            arguments(&["-p", "vhive", "--", "--nocapture"], true),
-            "test -p vhive -- --nocapture --skip kn::"
+            arguments(
+                &["-p", "vhive", "--", "--nocapture"],
+                &["kubectl::", "kn::"]
+            ),
+            "test -p vhive -- --nocapture --skip kubectl:: --skip kn::"
         );
     }
 }

@@ -1,5 +1,5 @@
 //! The distribution's packages that the tests use for real: a hypervisor, a registry, a shell for
-//! guests, a second reader of squashfs, kubectl.
+//! guests, a second reader of squashfs, and kubectl, which not every distribution has.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -29,15 +29,27 @@ const NEEDS: &[Need] = &[
         program: "unsquashfs",
         package: "squashfs-tools",
     },
-    Need {
-        program: "kubectl",
-        package: "kubernetes-client",
-    },
 ];
+
+const KUBECTL: Need = Need {
+    program: "kubectl",
+    package: "kubernetes-client",
+};
+/// Tests that run it.
+pub(crate) const KUBECTL_TESTS: &str = "kubectl::";
 
 /// Installs what is missing with `apt-get`, after naming it.
 pub(crate) fn install_missing() -> Result<()> {
-    let missing: Vec<&str> = NEEDS
+    install(NEEDS)
+}
+
+/// Installs `kubectl`, unless there is one. An error is why it cannot be had.
+pub(crate) fn install_kubectl() -> Result<()> {
+    install(&[KUBECTL])
+}
+
+fn install(needs: &[Need]) -> Result<()> {
+    let missing: Vec<&str> = needs
         .iter()
         .filter(|need| !on_path(need.program))
         .map(|need| need.package)

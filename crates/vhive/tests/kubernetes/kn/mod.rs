@@ -1,4 +1,4 @@
-//! `kn`. `cargo xtask test` leaves these out, and says so, where there is no `kn` and no Go to build it with.
+//! `kn`. `cargo xtask test` leaves these out, and says so, where there is no Go to build it with.
 
 mod failing;
 mod quickstart;
