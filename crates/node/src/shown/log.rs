@@ -114,9 +114,9 @@ fn refused(message: String) -> Refusal {
 }
 
 impl Known {
-    /// The instance whose log is asked for (`kubelet_pods.go`, `validateContainerLogStatus`). One that waits to be started has
-    /// the log of its predecessor; one that was stopped is a Pod no more, and still has its own.
-    fn instance(
+    /// The instance whose log is asked for (`kubelet_pods.go`, `validateContainerLogStatus`). One that waits, and has not
+    /// printed anything, has the log of its predecessor; one that was stopped is a Pod no more, and still has its own.
+    async fn instance(
         &self,
         (namespace, name): (&str, &str),
         options: &Options,
@@ -140,19 +140,29 @@ impl Known {
         }
         let pod = pod.unwrap_or_default();
         let status = &pod["status"]["containerStatuses"][0];
-        let predecessor = || {
-            let id = instance_of(text(status, "/lastState/terminated/containerID"))?;
-            of_namespace(id)
+        let before = text(status, "/lastState/terminated/containerID");
+        let before = instance_of(before).and_then(of_namespace);
+        let waits = text(status, "/state/waiting/reason");
+        let chosen = match itself {
+            _ if options.previous => {
+                return before.ok_or_else(|| {
+                    refused(format!(
+                        "previous terminated container {container:?} in pod {name:?} not found"
+                    ))
+                });
+            }
+            // It prints before it answers, if it gets that far.
+            Some(instance)
+                if waits.is_empty()
+                    || options.follow
+                    || has_printed(instance.handle.log()).await =>
+            {
+                Some(instance)
+            }
+            itself => before.or(itself),
         };
-        if options.previous {
-            return predecessor().ok_or_else(|| {
-                refused(format!(
-                    "previous terminated container {container:?} in pod {name:?} not found"
-                ))
-            });
-        }
-        itself.or_else(predecessor).ok_or_else(|| {
-            let waits = match text(status, "/state/waiting/reason") {
+        chosen.ok_or_else(|| {
+            let waits = match waits {
                 "ImagePullBackOff" => "trying and failing to pull image",
                 "" => "it has not been scheduled",
                 reason => reason,
@@ -179,14 +189,14 @@ async fn answer(
     if let Some((field, message)) = options.error() {
         return Err(Box::new(invalid(name, field, &message)));
     }
-    let instance = known.instance((namespace, name), &options)?;
+    let instance = known.instance((namespace, name), &options).await?;
     let container = &instance.container;
     let from = options.tail_lines.map_or(From::Start, |lines| {
         From::Tail(usize::try_from(lines).unwrap_or(usize::MAX))
     });
     let ended = instance.handle.state().is_terminal();
     // Of one that failed before its function printed anything, the failure is what there is to say.
-    if ended && is_empty(instance.handle.log()).await {
+    if ended && !has_printed(instance.handle.log()).await {
         return Ok(last_words(&instance));
     }
     match logs::follow(instance.handle.log(), from, options.follow).await {
@@ -223,9 +233,9 @@ fn invalid(name: &str, field: &str, message: &str) -> Status {
     status
 }
 
-async fn is_empty(log: &logs::Log) -> bool {
+async fn has_printed(log: &logs::Log) -> bool {
     let file = tokio::fs::metadata(log.path()).await;
-    file.is_ok_and(|file| file.len() == 0)
+    file.is_ok_and(|file| file.len() > 0)
 }
 
 fn last_words(instance: &Instance) -> Body {

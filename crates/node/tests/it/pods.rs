@@ -327,6 +327,39 @@ async fn between_two_tries_a_pod_waits_and_has_the_log_of_its_predecessor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_successor_that_is_starting_has_its_own_log_and_that_of_the_one_before() {
+    let rig = Rig::new().await;
+    rig.deploy("hello").await;
+    let first = rig.api.list("pods").await.remove(0);
+    // One that nobody has called for a while is not started again when it ends.
+    assert_eq!(rig.call("hello").await.status, 200);
+    rig.habits.wait(true);
+    rig.functions.next().await.listen().now();
+    let second = rig.functions.next().await;
+    let pods = format!("{CORE}/pods");
+    let starting = |pod: &&Value| *waits_for(pod) == json!("ContainerCreating");
+    let found = rig
+        .shows(&pods, |pods| pods.iter().any(|pod| starting(&pod)))
+        .await;
+    let pod = found.iter().find(starting).unwrap();
+    let status = &pod["status"]["containerStatuses"][0];
+    assert_eq!(status["restartCount"], 1);
+    let path = format!("{pods}/{}/log", name(pod));
+    let said = |pod: &Value| format!("{} begins\n", name(pod));
+    // Until it has printed something, that is the same.
+    let own = async { while rig.api.text(&path).await != said(pod) {} };
+    timeout(LONG, own).await.expect("its own log");
+    let previous = rig.api.text(&format!("{path}?previous=true")).await;
+    assert_eq!(previous, said(&first));
+    second.listen();
+    rig.shows(&pods, |pods| {
+        pods.iter().any(|it| name(it) == name(pod) && is_ready(it))
+    })
+    .await;
+    rig.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn there_is_no_way_into_a_pod_and_the_refusal_says_what_there_is() {
     let rig = Rig::new().await;
     rig.deploy("hello").await;
