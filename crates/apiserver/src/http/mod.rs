@@ -24,6 +24,7 @@ mod reviews;
 mod schema;
 mod schema_table;
 mod selector;
+mod strategic;
 mod table;
 mod table_core;
 mod virtual_resources;

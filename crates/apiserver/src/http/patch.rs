@@ -1,14 +1,11 @@
-//! Patches: merge (RFC 7386), JSON (RFC 6902), and server-side apply, which is made in [`super::write`].
-//!
-//! Kinds of the core group also take Kubernetes' strategic merge, since `kubectl apply` sends them nothing else. It differs from a merge
-//! in lists and in its directives; their kinds have lists in the metadata alone, so that both are refused.
+//! Patches: merge (RFC 7386), JSON (RFC 6902), strategic merge, and server-side apply, which is made in [`super::write`].
 
 use api::Resource;
 use http::{HeaderMap, StatusCode};
 use json_patch::Patch as Operations;
 use serde_json::Value;
 
-use super::{body, document::Document, error::Failure};
+use super::{body, document::Document, error::Failure, strategic};
 
 const MERGE: &str = "application/merge-patch+json";
 const JSON: &str = "application/json-patch+json";
@@ -19,6 +16,8 @@ const APPLY: &str = "application/apply-patch+yaml";
 pub(super) enum Patch {
     Merge(Value),
     Json(Operations),
+    /// Of kinds that clients have been built with alone.
+    Strategic(Value),
 }
 
 /// Whether the body is a configuration to apply.
@@ -28,39 +27,32 @@ pub(super) fn is_apply(headers: &HeaderMap) -> bool {
 
 impl Patch {
     /// Reads a patch of the kind that the content type names, for an object of the resource, with the paths of what is in it
-    /// twice.
+    /// twice. Knative's are custom resources to Kubernetes, and have no strategic patches.
     pub(super) fn parse(
         headers: &HeaderMap,
         bytes: &[u8],
         resource: &Resource,
     ) -> Result<(Self, Vec<String>), Failure> {
         let core = resource.group.is_empty();
-        match body::media_type(headers) {
-            MERGE => {
-                let Document { value, duplicates } = body::parse(bytes, false)?;
-                Ok((Self::Merge(value), duplicates))
+        let media_type = body::media_type(headers);
+        match media_type {
+            MERGE | JSON => {}
+            STRATEGIC if core => {}
+            _ if core => {
+                let taken = [JSON, MERGE, STRATEGIC, APPLY];
+                return Err(Failure::unsupported_media_type(&taken));
             }
-            STRATEGIC if core => {
-                let Document { value, duplicates } = body::parse(bytes, false)?;
-                if is_plain(&value) {
-                    return Ok((Self::Merge(value), duplicates));
-                }
-                Err(Failure::bad_request(
-                    "a strategic merge patch with lists or directives is not supported; use a merge patch or a JSON patch",
-                ))
-            }
-            JSON => {
-                let Document { value, duplicates } = body::parse(bytes, false)?;
-                let operations = serde_json::from_value(value).map_err(|error| {
-                    Failure::bad_request(format!("error decoding patch: {error}"))
-                })?;
-                Ok((Self::Json(operations), duplicates))
-            }
-            _ if core => Err(Failure::unsupported_media_type(&[
-                JSON, MERGE, STRATEGIC, APPLY,
-            ])),
-            _ => Err(Failure::unsupported_media_type(&[JSON, MERGE, APPLY])),
+            _ => return Err(Failure::unsupported_media_type(&[JSON, MERGE, APPLY])),
         }
+        let Document { value, duplicates } = body::parse(bytes, false)?;
+        let patch = match media_type {
+            MERGE => Self::Merge(value),
+            STRATEGIC => Self::Strategic(value),
+            _ => Self::Json(serde_json::from_value(value).map_err(|error| {
+                Failure::bad_request(format!("error decoding patch: {error}"))
+            })?),
+        };
+        Ok((patch, duplicates))
     }
 
     /// The object with the change made.
@@ -68,6 +60,7 @@ impl Patch {
         let mut patched = object.clone();
         match self {
             Self::Merge(patch) => json_patch::merge(&mut patched, patch),
+            Self::Strategic(patch) => strategic::merge(&mut patched, patch),
             Self::Json(operations) => {
                 let refused = |error: json_patch::PatchError| {
                     Failure::new(
@@ -84,17 +77,6 @@ impl Patch {
         } else {
             Err(Failure::bad_request("the patch leaves no object"))
         }
-    }
-}
-
-/// Whether it means the same as a strategic merge and as a merge.
-fn is_plain(patch: &Value) -> bool {
-    match patch {
-        Value::Array(_) => false,
-        Value::Object(fields) => fields
-            .iter()
-            .all(|(name, value)| !name.starts_with('$') && is_plain(value)),
-        _ => true,
     }
 }
 
@@ -118,8 +100,8 @@ mod tests {
     ) -> Option<Value> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, media_type.parse().unwrap());
-        let (patch, _) =
-            Patch::parse(&headers, patch.to_string().as_bytes(), resource).ok()?;
+        let bytes = patch.to_string();
+        let (patch, _) = Patch::parse(&headers, bytes.as_bytes(), resource).ok()?;
         patch.apply(object).ok()
     }
 
@@ -144,13 +126,17 @@ mod tests {
     }
 
     #[test]
-    fn a_strategic_merge_is_taken_for_core_kinds_where_it_is_a_merge() {
-        let object = json!({"data": {"a": "1", "b": "2"}});
-        let patch = json!({"data": {"a": null, "c": "3"}});
-        let core = |patch: &Value| patched_one(&resource::CONFIG_MAPS, STRATEGIC, &object, patch);
-        assert_eq!(core(&patch), Some(json!({"data": {"b": "2", "c": "3"}})));
-        assert_eq!(core(&json!({"data": {"$patch": "replace"}})), None);
-        assert_eq!(core(&json!({"metadata": {"finalizers": ["a/b"]}})), None);
+    fn strategic_patches_are_for_kinds_that_clients_are_built_with() {
+        let (object, patch) = (json!({"a": 1}), json!({"b": 2}));
+        assert_eq!(
+            patched_one(&resource::SECRETS, STRATEGIC, &object, &patch),
+            Some(json!({"a": 1, "b": 2}))
+        );
         assert_eq!(patched(STRATEGIC, &object, &patch), None);
+    }
+
+    #[test]
+    fn other_patches_are_not_taken() {
+        assert_eq!(patched("application/json", &json!({}), &json!({})), None);
     }
 }

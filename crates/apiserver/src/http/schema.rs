@@ -3,7 +3,7 @@
 use api::Resource;
 use serde_json::{Map, Value, json};
 
-use super::schema_table::TYPES;
+use super::schema_table::{BARE, TYPES};
 
 /// Schemas of some kinds and of all that is in them, by name.
 pub(super) fn of(resources: &[&Resource]) -> Map<String, Value> {
@@ -52,8 +52,8 @@ fn kind(resource: &Resource) -> Value {
             fields[field.to_lowercase()] = typed(&name, description);
         }
     }
-    for (field, kind, description) in own_fields(resource) {
-        fields[*field] = typed(kind, description);
+    for (field, kind, description) in bare(resource).map_or(&[][..], |it| it.2) {
+        fields[field] = typed(kind, description);
     }
     json!({
         "type": "object",
@@ -65,27 +65,9 @@ fn kind(resource: &Resource) -> Value {
     })
 }
 
-/// Fields of kinds that have no spec.
-fn own_fields(resource: &Resource) -> &'static [(&'static str, &'static str, &'static str)] {
-    const IMMUTABLE: (&str, &str, &str) = (
-        "immutable",
-        "boolean",
-        "Whether all this never changes again.",
-    );
-    match (resource.group, resource.kind) {
-        ("", "ConfigMap") => &[
-            ("data", "map", "Texts by key."),
-            ("binaryData", "map", "Bytes by key, in base64."),
-            IMMUTABLE,
-        ],
-        ("", "Secret") => &[
-            ("data", "map", "Bytes by key, in base64."),
-            ("stringData", "map", "Texts by key; never read back."),
-            ("type", "string", "What it is for. Defaulted to Opaque."),
-            IMMUTABLE,
-        ],
-        _ => &[],
-    }
+fn bare(resource: &Resource) -> Option<&'static super::schema_table::Type> {
+    let mut bare = BARE.iter();
+    bare.find(|it| resource.group.is_empty() && it.0 == resource.kind)
 }
 
 fn describe(resource: &Resource) -> &'static str {
@@ -98,10 +80,8 @@ fn describe(resource: &Resource) -> &'static str {
         ("serving.knative.dev", "Route") => {
             "Which Revisions get which share of the traffic of a host."
         }
-        ("", "ConfigMap") => "Values that functions take from outside their image.",
-        ("", "Secret") => "Values that nobody else may know.",
         ("", "Namespace") => "What other objects are in.",
-        _ => "",
+        _ => bare(resource).map_or("", |it| it.1),
     }
 }
 
@@ -155,6 +135,20 @@ mod tests {
                     .map(|(field, schema)| (field.clone(), filled(schemas, schema)))
                     .collect()
             }
+        }
+    }
+
+    #[test]
+    fn every_field_of_a_kind_without_spec_is_one_of_the_type() {
+        for resource in [&api::resource::CONFIG_MAPS, &api::resource::SECRETS] {
+            let schemas = of(&[resource]);
+            let mut object = filled(&schemas, &schemas[&kind_name(resource)]);
+            object["apiVersion"] = resource.api_version().into();
+            object["kind"] = resource.kind.into();
+            for field in ["data", "immutable"] {
+                assert!(!object[field].is_null(), "{}: {field}", resource.kind);
+            }
+            assert_eq!(api::unknown_fields(resource, &object), [""; 0]);
         }
     }
 

@@ -4,11 +4,46 @@
 //! type of the table, and any of them as a list with `[]` before it.
 
 /// Name, description, and for each field its name, type and description.
-type Type = (
+pub(super) type Type = (
     &'static str,
     &'static str,
     &'static [(&'static str, &'static str, &'static str)],
 );
+
+/// Fields of kinds that have neither a spec nor a status.
+pub(super) const BARE: &[Type] = &[
+    (
+        "ConfigMap",
+        "Values and files for functions, which may be known.",
+        &[
+            ("data", "map", "Texts by key."),
+            ("binaryData", "map", "Bytes by key, in base64."),
+            (
+                "immutable",
+                "boolean",
+                "Whether all this never changes again.",
+            ),
+        ],
+    ),
+    (
+        "Secret",
+        "Values and files for functions, which may not be known.",
+        &[
+            ("data", "map", "Bytes by key, in base64."),
+            (
+                "stringData",
+                "map",
+                "Texts by key, put into data when written. Never read back.",
+            ),
+            ("type", "string", "What it is for. Defaulted to Opaque."),
+            (
+                "immutable",
+                "boolean",
+                "Whether all this never changes again.",
+            ),
+        ],
+    ),
+];
 
 /// All types but the kinds themselves.
 pub(super) const TYPES: &[Type] = &[
@@ -62,7 +97,7 @@ pub(super) const TYPES: &[Type] = &[
                 "Longest silence in a response, seconds.",
             ),
             ("containers", "[]Container", "What runs."),
-            ("volumes", "[]any", "Volumes for the containers."),
+            ("volumes", "[]Volume", "Volumes for the containers."),
             (
                 "enableServiceLinks",
                 "boolean",
@@ -252,7 +287,7 @@ pub(super) const TYPES: &[Type] = &[
             ("env", "[]EnvVar", "Environment."),
             (
                 "envFrom",
-                "[]any",
+                "[]EnvFromSource",
                 "Environment from whole ConfigMaps and Secrets.",
             ),
             ("resources", "ResourceRequirements", "CPU and memory."),
@@ -269,7 +304,11 @@ pub(super) const TYPES: &[Type] = &[
                 "Always, IfNotPresent or Never.",
             ),
             ("securityContext", "any", "User and privileges."),
-            ("volumeMounts", "[]any", "Mounts of the pod's volumes."),
+            (
+                "volumeMounts",
+                "[]VolumeMount",
+                "Mounts of the pod's volumes.",
+            ),
             (
                 "terminationMessagePath",
                 "string",
@@ -293,7 +332,144 @@ pub(super) const TYPES: &[Type] = &[
         &[
             ("name", "string", "Its name."),
             ("value", "string", "Its value, if written out."),
-            ("valueFrom", "any", "Where its value comes from, if not."),
+            (
+                "valueFrom",
+                "EnvVarSource",
+                "Where its value comes from, if not.",
+            ),
+        ],
+    ),
+    (
+        "EnvVarSource",
+        "Where a variable's value comes from: one of the two.",
+        &[
+            ("configMapKeyRef", "KeySelector", "A key of a ConfigMap."),
+            ("secretKeyRef", "KeySelector", "A key of a Secret."),
+        ],
+    ),
+    (
+        "KeySelector",
+        "One key of an object in the same namespace.",
+        &[
+            ("name", "string", "Name of the object."),
+            ("key", "string", "The key."),
+            ("optional", "boolean", "Whether it may be missing."),
+        ],
+    ),
+    (
+        "EnvFromSource",
+        "An object all of whose keys become variables.",
+        &[
+            ("prefix", "string", "Put before each key."),
+            ("configMapRef", "EnvSourceReference", "A ConfigMap."),
+            ("secretRef", "EnvSourceReference", "A Secret."),
+        ],
+    ),
+    (
+        "EnvSourceReference",
+        "An object in the same namespace.",
+        &[
+            ("name", "string", "Its name."),
+            ("optional", "boolean", "Whether it may be missing."),
+        ],
+    ),
+    (
+        "Volume",
+        "A folder that containers can mount. It has one of the sources.",
+        &[
+            ("name", "string", "Its name, unique in its pod."),
+            (
+                "configMap",
+                "ConfigMapVolumeSource",
+                "Keys of a ConfigMap as files.",
+            ),
+            ("secret", "SecretVolumeSource", "Keys of a Secret as files."),
+            (
+                "projected",
+                "ProjectedVolumeSource",
+                "Several of these in one folder.",
+            ),
+            (
+                "emptyDir",
+                "EmptyDirVolumeSource",
+                "Nothing: a folder to write to.",
+            ),
+        ],
+    ),
+    (
+        "ConfigMapVolumeSource",
+        "Keys of a ConfigMap as files.",
+        &[
+            ("name", "string", "Its name."),
+            ("items", "[]KeyToPath", "Which keys; none is all."),
+            ("defaultMode", "integer", "Permission bits; 0644 without."),
+            ("optional", "boolean", "Whether it may be missing."),
+        ],
+    ),
+    (
+        "SecretVolumeSource",
+        "Keys of a Secret as files.",
+        &[
+            ("secretName", "string", "Its name."),
+            ("items", "[]KeyToPath", "Which keys; none is all."),
+            ("defaultMode", "integer", "Permission bits; 0644 without."),
+            ("optional", "boolean", "Whether it may be missing."),
+        ],
+    ),
+    (
+        "KeyToPath",
+        "One key as a file.",
+        &[
+            ("key", "string", "The key."),
+            ("path", "string", "The file, relative to the volume."),
+            ("mode", "integer", "Its permission bits."),
+        ],
+    ),
+    (
+        "ProjectedVolumeSource",
+        "Several sources in one folder; of two that have the same file, the later wins.",
+        &[
+            ("sources", "[]VolumeProjection", "The sources."),
+            ("defaultMode", "integer", "Permission bits; 0644 without."),
+        ],
+    ),
+    (
+        "VolumeProjection",
+        "One source of several: one of the two.",
+        &[
+            ("configMap", "Projection", "A ConfigMap."),
+            ("secret", "Projection", "A Secret."),
+        ],
+    ),
+    (
+        "Projection",
+        "Keys of an object as files.",
+        &[
+            ("name", "string", "Its name."),
+            ("items", "[]KeyToPath", "Which keys; none is all."),
+            ("optional", "boolean", "Whether it may be missing."),
+        ],
+    ),
+    (
+        "EmptyDirVolumeSource",
+        "A folder to write to, in the memory of the instance.",
+        &[
+            ("medium", "string", "Empty or Memory."),
+            ("sizeLimit", "string", "Most that it may hold."),
+        ],
+    ),
+    (
+        "VolumeMount",
+        "Where a container sees a volume.",
+        &[
+            ("name", "string", "Name of the volume."),
+            ("mountPath", "string", "Absolute path in the container."),
+            (
+                "subPath",
+                "string",
+                "What of the volume; empty is all. It stays as it is when the volume changes.",
+            ),
+            ("readOnly", "boolean", "Whether it cannot be written to."),
         ],
     ),
     (

@@ -6,6 +6,7 @@ mod anything;
 mod api;
 mod api_watch;
 mod apply;
+mod config;
 mod durability;
 mod garbage;
 mod metrics;
