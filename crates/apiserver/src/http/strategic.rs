@@ -64,7 +64,7 @@ fn merge_maps(object: &mut Value, patch: &Map<String, Value>, name: &str) {
             }
             Value::Array(members) => match list(name, field) {
                 Some(kind) => {
-                    merge_lists(fields.entry(field).or_insert(Value::Null), members, kind)
+                    merge_lists(fields.entry(field).or_insert(Value::Null), members, kind);
                 }
                 None => drop(fields.insert(field.clone(), value.clone())),
             },

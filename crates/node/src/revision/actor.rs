@@ -458,6 +458,8 @@ impl Actor {
                     saved.instance
                 );
                 self.faces.normal("SnapshotSaved", message);
+                // What the instance began with may be another now; then it goes again.
+                self.expect_restores();
             }
             Err(Trouble::Failed(error)) => {
                 let message = format!("Cannot save {}: {error}", saved.instance);

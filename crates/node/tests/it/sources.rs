@@ -157,6 +157,32 @@ async fn files_change_while_a_function_runs_and_stay_when_their_source_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_changes_while_a_function_is_saved_makes_the_snapshot_useless() {
+    let rig = Rig::saving_after(2).await;
+    rig.hold("configmaps", "settings", json!({"word": "one"}))
+        .await;
+    rig.api.create_from("hello", &mounted("settings")).await;
+    rig.api.ready("hello").await;
+    let mut started = rig.functions.next().await;
+    assert_eq!(next(&mut started.volumes).await, "one");
+    rig.habits.linger();
+    for _ in 0..2 {
+        rig.call("hello").await;
+    }
+    rig.habits.asked_to_leave().await;
+    rig.hold("configmaps", "settings", json!({"word": "two"}))
+        .await;
+    rig.habits.leave();
+    let saved = async {
+        let events = "/api/v1/events";
+        while !rig.api.text(events).await.contains("SnapshotSaved") {}
+    };
+    timeout(LONG, saved).await.expect("it is saved");
+    rig.snapshots_are(0).await;
+    rig.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_has_changed_is_what_later_instances_begin_with_and_no_snapshot_says_otherwise() {
     for (template, of_variable) in [
         (variable("configMapKeyRef", "settings", "word"), true),
