@@ -1,7 +1,7 @@
 //! `vhive image`: the image store of the data directory. It may be used while a node runs.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, anyhow};
@@ -182,11 +182,22 @@ fn advance(bar: &ProgressBar, progress: Progress) {
     bar.set_position(progress.done);
 }
 
-/// Makes the image of the embedded sample function, unless the store has it already.
-pub(crate) fn ensure_helloworld(store: &Store) -> Outcome<Reference> {
-    const NAME: &str = "dev.local/helloworld:latest";
+/// What `configs/knative_workloads/helloworld.yaml` deploys.
+const HELLOWORLD: &str = "dev.local/helloworld:latest";
+
+/// Makes the image of the embedded sample function, if the data directory has none of its name.
+pub(crate) fn provide_helloworld(data_dir: &Path) -> Outcome {
+    let store = Store::open(&data_dir.join("images"))?;
+    if store.resolve(&parse(HELLOWORLD)?)?.is_none() {
+        make_helloworld(&store)?;
+    }
+    Ok(())
+}
+
+/// Makes the image of the embedded sample function, whatever had its name.
+pub(crate) fn make_helloworld(store: &Store) -> Outcome<Reference> {
     const BINARY: &[u8] = include_bytes!(env!("VHIVE_HELLOWORLD"));
-    let reference = parse(NAME)?;
+    let reference = parse(HELLOWORLD)?;
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let binary: PathBuf = folder.path().join("helloworld");
     std::fs::write(&binary, BINARY)

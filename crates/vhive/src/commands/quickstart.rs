@@ -38,7 +38,7 @@ pub(crate) async fn run(global: &Global, args: &Quickstart) -> Outcome {
     let data_dir = global.data_dir.clone();
     tokio::task::spawn_blocking(move || -> Outcome {
         let store = Store::open(&data_dir.join("images"))?;
-        images::ensure_helloworld(&store).map(drop)
+        images::make_helloworld(&store).map(drop)
     })
     .await??;
 

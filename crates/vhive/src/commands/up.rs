@@ -10,6 +10,7 @@ use tracing::info;
 use vmm::kernel::KernelStore;
 use vmm::qemu::Qemu;
 
+use super::image as images;
 use crate::cli::{Global, NodeArgs, Up};
 use crate::exit::{Code, Failure, Outcome};
 use crate::host::{self, checks};
@@ -42,7 +43,7 @@ pub(crate) async fn run(global: &Global, args: &Up) -> Outcome {
     stop(node).await
 }
 
-/// Looks at the host, then starts the node.
+/// Looks at the host, then starts the node; the sample's image is there before anybody can deploy it.
 pub(crate) async fn start(
     global: &Global,
     args: &NodeArgs,
@@ -51,6 +52,9 @@ pub(crate) async fn start(
 ) -> Outcome<Node> {
     host::require_root()?;
     host::make_data_dir(&global.data_dir)?;
+    let data_dir = global.data_dir.clone();
+    // Made while the host is looked at, which takes longer.
+    let sample = tokio::task::spawn_blocking(move || images::provide_helloworld(&data_dir));
     let kernels = KernelStore::open(&global.data_dir.join("kernels"))?;
     let kernel = kernels.latest()?.ok_or_else(|| {
         Failure::new(Code::Failed, anyhow!("there is no guest kernel under {}", global.data_dir.join("kernels").display()))
@@ -65,6 +69,10 @@ pub(crate) async fn start(
         };
         Failure::new(Code::Failed, error).hint(hint)
     })?;
+    // Everything else works without it.
+    if let Err(failure) = sample.await? {
+        eprintln!("the image of the sample function was not made\n{failure}");
+    }
     let node = Node::start(node::Config {
         data_dir: global.data_dir.clone(),
         api,

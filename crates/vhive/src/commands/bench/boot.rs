@@ -40,7 +40,7 @@ async fn measure(global: &Global, rounds: usize, args: &NodeArgs, node: &node::N
     let accel = host::accel(args.accel)?;
     let store = Store::open(&global.data_dir.join("images"))?;
     let image = store
-        .resolve(&images::ensure_helloworld(&store)?)?
+        .resolve(&images::make_helloworld(&store)?)?
         .context("the image was removed meanwhile")?;
     let root = store.root(&image, &image::Limits::default())?;
     let (mut bare, mut cold) = (Samples::default(), Samples::default());

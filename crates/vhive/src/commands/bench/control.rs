@@ -75,8 +75,7 @@ pub(super) async fn run(global: &Global, args: &Control) -> Outcome {
 
 async fn measure(node: &NodeProcess, args: &Control) -> Outcome<Found> {
     let images = node.data_dir().join("images");
-    tokio::task::spawn_blocking(move || images::ensure_helloworld(&Store::open(&images)?))
-        .await??;
+    tokio::task::spawn_blocking(move || images::make_helloworld(&Store::open(&images)?)).await??;
     let api = node.api()?;
     let mut found = Found {
         idle: node.resident()?,

@@ -137,7 +137,7 @@ impl Lab {
     /// The function of the image dev.local/NAME:latest.
     pub(super) fn function(&self, name: &str) -> Outcome<Function> {
         let reference = if name == "helloworld" {
-            images::ensure_helloworld(&self.store)?
+            images::make_helloworld(&self.store)?
         } else {
             Reference::from_str(&format!("dev.local/{name}:latest"))
                 .map_err(|error| Failure::usage(format!("function {name:?}: {error}")))?
