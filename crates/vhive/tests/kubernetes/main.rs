@@ -1,6 +1,7 @@
-//! A node as `kubectl` has it: the real tool, what it prints, and how it exits.
+//! A node as `kubectl` and `kn` have it: the real tools, what they print, and how they exit.
 //!
-//! Besides what the other tests need, these need `kubectl` (the package `kubernetes-client`); where it is missing they fail and say so.
+//! Besides what the other tests need, these need `kubectl` (the package `kubernetes-client`) and `kn` (which `cargo xtask test` builds);
+//! where one is missing its tests fail and say so.
 //! After a change that is meant, `INSTA_UPDATE=always cargo test -p vhive --test kubernetes` writes the new transcripts, to be read
 //! before they are committed.
 
@@ -8,12 +9,9 @@
 #[allow(dead_code, reason = "the other test binary uses the rest")]
 mod harness;
 
-mod apply;
-mod cascade;
 mod cluster;
-mod explain;
 mod kn;
 mod kubectl;
-mod pods;
+mod long_running;
 mod same_every_time;
 mod transcript;

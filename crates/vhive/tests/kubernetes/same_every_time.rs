@@ -1,4 +1,5 @@
-//! Takes out of a text what differs from run to run: times, ages, identifiers, digests, ports, and the width of columns.
+//! Takes out of a text what differs from run to run: times, ages, identifiers, digests, ports, and the width of columns; and the
+//! `managedFields` that `kubectl` shows before 1.21.
 
 /// `text` without what differs. Columns are two blanks apart; `replaced` is put in first.
 pub(crate) fn same_every_time(text: &str, replaced: &[(String, &str)]) -> String {
@@ -7,7 +8,21 @@ pub(crate) fn same_every_time(text: &str, replaced: &[(String, &str)]) -> String
         text = text.replace(from, to);
     }
     let mut out = String::new();
+    // How far in the `managedFields` begin that the line may be part of.
+    let mut owners: Option<usize> = None;
     for line in text.lines().filter(|line| !is_passing_progress(line)) {
+        let body = line.trim_start();
+        let depth = line.len() - body.len();
+        if owners
+            .is_some_and(|owners| depth > owners || depth == owners && body.starts_with(['-', ']']))
+        {
+            continue;
+        }
+        owners = None;
+        if body.starts_with("managedFields:") || body.starts_with("\"managedFields\": [") {
+            owners = Some(depth);
+            continue;
+        }
         out.push_str(settle(line).trim_end());
         out.push('\n');
     }
@@ -83,6 +98,21 @@ fn is_age(word: &str) -> bool {
     word.starts_with(|first: char| first.is_ascii_digit())
         && matches!(&units[..], b"s" | b"m" | b"ms" | b"h" | b"hm")
         && !digits.is_empty()
+}
+
+#[test]
+fn who_set_which_field_is_taken_out_of_yaml_and_of_json() {
+    let yaml = "metadata:\n  generation: 1\n  managedFields:\n  - apiVersion: v1\n    manager: kubectl\n  - apiVersion: v1\n  name: hello\n";
+    assert_eq!(
+        same_every_time(yaml, &[]),
+        "metadata:\n  generation: 1\n  name: hello\n"
+    );
+    let json =
+        "{\n    \"managedFields\": [\n        {\n        }\n    ],\n    \"name\": \"hello\"\n}\n";
+    assert_eq!(
+        same_every_time(json, &[]),
+        "{\n    \"name\": \"hello\"\n}\n"
+    );
 }
 
 #[test]

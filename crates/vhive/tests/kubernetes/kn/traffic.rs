@@ -21,7 +21,7 @@ fn traffic_is_split_tagged_and_shown() {
         .kn("service update hello --untag old --traffic hello-00001=0 --traffic @latest=100")
         .kn("service update hello --untag absent")
         .kn("service update hello --traffic hello-00001=20")
-        .kn("service update hello --traffic absent=100 --wait-timeout 5")
+        .kn("service update hello --traffic absent=100")
         .kn("route describe absent");
     assert_snapshot!(seen.text());
     cluster.stop();

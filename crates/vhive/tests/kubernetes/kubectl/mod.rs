@@ -1,5 +1,12 @@
-//! `kubectl`. Its versions differ in little things; what is compared to the letter is the same in 1.20 and in 1.32.
+//! `kubectl`. What is compared to the letter is what the versions 1.20 (the package of Debian 12) and 1.32 both print.
 
+mod apply;
+mod cascade;
+mod config;
+mod explain;
+mod foreground;
+mod pods;
 mod read;
+mod validation;
 mod watch;
 mod write;

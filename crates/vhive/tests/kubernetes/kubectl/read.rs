@@ -3,31 +3,11 @@
 use insta::assert_snapshot;
 
 use crate::cluster::Cluster;
-use crate::harness::machine::said;
 use crate::transcript::Transcript;
-
-fn deployed() -> Cluster {
-    let cluster = Cluster::start();
-    let manifest = cluster.hello("hello", "one");
-    let applied = cluster.kubectl(&["apply", "-f", &manifest]).output();
-    let applied = applied.expect("kubectl starts");
-    assert!(applied.status.success(), "{}", said(&applied));
-    let waited = cluster
-        .kubectl(&[
-            "wait",
-            "--for=condition=Ready",
-            "ksvc/hello",
-            "--timeout=60s",
-        ])
-        .output()
-        .expect("kubectl starts");
-    assert!(waited.status.success(), "{}", said(&waited));
-    cluster
-}
 
 #[test]
 fn objects_are_shown_in_every_form() {
-    let cluster = deployed();
+    let cluster = Cluster::with_hello();
     let mut seen = Transcript::of(&cluster);
     for kind in [
         "ksvc",
@@ -64,7 +44,7 @@ fn objects_are_shown_in_every_form() {
 
 #[test]
 fn the_server_tells_what_it_is_and_what_it_has() {
-    let cluster = deployed();
+    let cluster = Cluster::with_hello();
     let mut seen = Transcript::of(&cluster);
     seen.kubectl("api-resources --api-group=serving.knative.dev -o name")
         .kubectl("api-versions")
@@ -74,8 +54,22 @@ fn the_server_tells_what_it_is_and_what_it_has() {
         .kubectl("config view --minify -o jsonpath={.contexts[0].name}")
         .kubectl("config current-context");
     assert_snapshot!(seen.text());
+    let server = "jsonpath={.clusters[0].cluster.server}";
+    let server = cluster.ok(&["config", "view", "-o", server]);
     for (arguments, words) in [
         (&["version"][..], &["Client Version", "Server Version"][..]),
+        (&["cluster-info"], &["is running at", &server]),
+        (
+            &["api-resources"],
+            &[
+                "configmaps",
+                "events",
+                "pods",
+                "secrets",
+                "ksvc",
+                "snapshots",
+            ],
+        ),
         (
             &["describe", "ksvc", "hello"],
             &[
@@ -87,17 +81,12 @@ fn the_server_tells_what_it_is_and_what_it_has() {
         ),
         (
             &["describe", "rev", "hello-00001"],
-            &["Container Statuses", "Image Digest"],
+            &["Container Statuses", "Image Digest", "Events:"],
         ),
     ] {
-        let output = cluster.kubectl(arguments).output().expect("kubectl starts");
-        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+        let text = cluster.ok(arguments);
         for word in words {
-            assert!(
-                said(&output).contains(word),
-                "{arguments:?}: no {word} in {}",
-                said(&output)
-            );
+            assert!(text.contains(word), "{arguments:?}: no {word} in {text}");
         }
     }
     cluster.stop();
