@@ -19,7 +19,7 @@ use super::{
     document::Document,
     error::Failure,
     json_response, name,
-    ownership,
+    ownership::{self, StatusWrite},
     patch::{self, Patch},
     path::Part,
     query::{FieldValidation, IncludeObject, WriteOptions},
@@ -222,7 +222,7 @@ async fn apply(
                 object,
                 current,
                 part,
-                &Owners::Noted,
+                &Owners::Noted(&manager),
             )?;
             (change, StatusCode::OK)
         } else if part == Part::Whole {
@@ -255,8 +255,8 @@ async fn apply(
 
 /// How owners of fields come into an object that passed admission.
 enum Owners<'a> {
-    /// They are in it.
-    Noted,
+    /// They are in it; this one applied it.
+    Noted(&'a str),
     /// This one changed what is new.
     Note(&'a str),
 }
@@ -314,6 +314,11 @@ fn admitted(
     owners: &Owners<'_>,
 ) -> Result<Change, Failure> {
     if part == Part::Status {
+        let (manager, how) = match owners {
+            Owners::Note(manager) => (manager, StatusWrite::Updated),
+            Owners::Noted(manager) => (manager, StatusWrite::Applied),
+        };
+        ownership::note_status(&current.value(), &mut object, manager, how, &now());
         return Ok(Change::UpdateStatus(object));
     }
     let kept = ["resourceVersion", "uid", "managedFields"]

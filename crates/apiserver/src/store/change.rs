@@ -18,7 +18,7 @@ pub enum Change {
     CreateWithin(Value),
     /// Everything but the status. A `metadata.resourceVersion` or `metadata.uid` in it must match.
     Update(Value),
-    /// The status alone, with the same preconditions.
+    /// The status alone, with the same preconditions; and who owns fields, if a version is named.
     UpdateStatus(Value),
     /// Removal, or with finalizers the mark that asks for it; and what becomes of what the object owns.
     Delete(Preconditions, Option<Propagation>),
@@ -199,6 +199,11 @@ fn update_status(
     let root = fields(key, &mut next)?;
     root.remove("status");
     keep(root, object, "status");
+    // Who names a version knows who owned the fields in it.
+    let owners = &object["metadata"]["managedFields"];
+    if owners.is_array() && object["metadata"]["resourceVersion"].is_string() {
+        metadata(root).insert("managedFields".into(), owners.clone());
+    }
     if next == *current {
         return Ok(Outcome::Unchanged);
     }

@@ -29,6 +29,9 @@ const NOBODYS: [&str; 11] = [
     "selfLink",
 ];
 
+/// The subresource under which the fields of a status are owned.
+const STATUS: &str = "status";
+
 /// How a manager came to own fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operation {
@@ -87,6 +90,59 @@ pub(super) fn note_update(old: Option<&Value>, new: &mut Value, manager: &str, n
     mine.set(fields, now);
     after.push(mine);
     write(new, after);
+}
+
+/// How a status was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StatusWrite {
+    Updated,
+    Applied,
+}
+
+/// Notes in `new` what `manager` changed of the status of `old`: fields of a status are owned under its subresource, beside those of
+/// the rest, whatever `new` says of owners.
+pub(super) fn note_status(
+    old: &Value,
+    new: &mut Value,
+    manager: &str,
+    how: StatusWrite,
+    now: &str,
+) {
+    new["metadata"]["managedFields"] = old["metadata"]["managedFields"].clone();
+    let status = |object: &Value| object.get("status").map(|it| json!({"status": it}));
+    let (before, after) = (status(old), status(new));
+    if before == after {
+        return;
+    }
+    let nothing = json!({});
+    let (changed, present) = match &after {
+        Some(after) => (
+            merge::changed("", before.as_ref().unwrap_or(&nothing), after),
+            merge::all("", after),
+        ),
+        None => <_>::default(),
+    };
+    let operation = match how {
+        StatusWrite::Updated => Operation::Update,
+        StatusWrite::Applied => Operation::Apply,
+    };
+    let mut all = Vec::new();
+    let mut mine = Entry::new(manager, operation, new);
+    mine.raw["subresource"] = STATUS.into();
+    for mut entry in entries(old) {
+        if entry.raw["subresource"] != STATUS {
+            all.push(entry);
+        } else if entry.manager == manager && entry.operation == operation {
+            mine = entry;
+        } else {
+            entry.fields = still_there(&entry.fields.without(&changed), &present);
+            all.push(entry);
+        }
+    }
+    let fields = still_there(&mine.fields.union(&changed), &present);
+    mine.set(fields, now);
+    all.push(mine);
+    write(new, all);
 }
 
 /// What `applied` makes of `live`, with its owners noted; `live` is Null where there is none. With `force`, fields that others
@@ -238,7 +294,14 @@ fn read(said: &[Value]) -> Vec<Entry> {
 fn write(object: &mut Value, mut entries: Vec<Entry>) {
     entries.retain(|entry| !entry.fields.is_empty());
     entries.sort_by(|a, b| {
-        let key = |entry: &Entry| (entry.operation != Operation::Apply, entry.manager.clone());
+        let key = |entry: &Entry| {
+            let subresource = entry.raw["subresource"].as_str().unwrap_or_default();
+            (
+                entry.operation != Operation::Apply,
+                entry.manager.clone(),
+                subresource.to_owned(),
+            )
+        };
         key(a).cmp(&key(b))
     });
     let written: Vec<Value> = entries

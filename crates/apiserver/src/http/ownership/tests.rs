@@ -38,6 +38,57 @@ fn an_apply_owns_what_it_says() {
 }
 
 #[test]
+fn fields_of_a_status_are_owned_under_its_subresource() {
+    let old = applied(&Value::Null, "me", json!({"a": 1}));
+    let mut first = old.clone();
+    first["status"] = json!({"url": "http://a", "ready": {"at": 1}});
+    note_status(&old, &mut first, "node", StatusWrite::Updated, NOW);
+    let entry = |manager: &str, fields: Value| {
+        json!({
+            "manager": manager, "operation": "Update", "apiVersion": "example.com/v1", "time": NOW,
+            "fieldsType": "FieldsV1", "fieldsV1": {"f:status": fields}, "subresource": "status",
+        })
+    };
+    let owners = |object: &Value| {
+        object["metadata"]["managedFields"]
+            .as_array()
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(owners(&first)[0], owners(&old)[0], "the rest is as it was");
+    assert_eq!(
+        owners(&first)[1],
+        entry("node", json!({"f:url": {}, "f:ready": {"f:at": {}}}))
+    );
+    let mut same = first.clone();
+    same["metadata"]["managedFields"] = Value::Null;
+    note_status(&first, &mut same, "other", StatusWrite::Updated, "later");
+    assert_eq!(same, first, "who changes nothing owns nothing");
+
+    let mut second = first.clone();
+    second["status"] = json!({"url": "http://b"});
+    note_status(&first, &mut second, "other", StatusWrite::Updated, NOW);
+    assert_eq!(
+        owners(&second)[1..],
+        [entry("other", json!({"f:url": {}}))],
+        "what is gone is nobody's"
+    );
+    let mut third = second.clone();
+    third["spec"]["a"] = json!(2);
+    note_update(Some(&second), &mut third, "other", NOW);
+    assert_eq!(
+        owners(&third).len(),
+        3 - 1,
+        "me no longer owns a, other owns it twice"
+    );
+    let mut fourth = second.clone();
+    fourth["status"] = json!({"url": "http://c"});
+    note_status(&second, &mut fourth, "me", StatusWrite::Applied, NOW);
+    assert_eq!(owners(&fourth)[1]["operation"], "Apply");
+    assert_eq!(owners(&fourth)[1]["subresource"], "status");
+}
+
+#[test]
 fn what_a_manager_no_longer_says_goes_unless_another_has_it() {
     let both = json!({"a": 1, "b": {"c": 2}});
     let object = applied(&Value::Null, "me", both.clone());
