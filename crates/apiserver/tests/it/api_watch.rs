@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use crate::server::{SERVICES, Server, answer};
 
 /// Events of a watch, one by one.
-struct Events {
+pub(crate) struct Events {
     response: Response,
     buffer: BytesMut,
 }
 
 impl Events {
-    async fn open(server: &Server, query: &str) -> Self {
+    pub(crate) async fn open(server: &Server, query: &str) -> Self {
         let url = server.url(&format!("{SERVICES}?watch=true{query}"));
         let response = server.client.get(url).send().await.unwrap();
         assert_eq!(response.status(), 200);
@@ -24,7 +24,7 @@ impl Events {
     }
 
     /// The next event; `None` at the end of the stream.
-    async fn next(&mut self) -> Option<Value> {
+    pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let line = self.buffer.split_to(end);
