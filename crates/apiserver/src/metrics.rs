@@ -116,7 +116,7 @@ impl Metrics {
         }))
     }
 
-    /// All of it in the format of OpenMetrics, which Prometheus reads.
+    /// All of it in the format of `OpenMetrics`, which Prometheus reads.
     pub(crate) fn text(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         text::encode(&mut text, &self.0.registry)?;

@@ -19,7 +19,7 @@ pub(crate) fn resident_bytes() -> u64 {
     resident(&status).unwrap_or_default()
 }
 
-/// `VmRSS` of proc_pid_status(5), which is in KiB.
+/// `VmRSS` of `/proc/PID/status`, which is in KiB.
 fn resident(status: &str) -> Option<u64> {
     let line = status
         .lines()

@@ -59,9 +59,9 @@ impl Place {
         let mut path = String::new();
         for step in &self.path {
             match step {
-                Step::Index(index) => path += &format!("[{index}]"),
-                Step::Field(name) if path.is_empty() => path += name,
-                Step::Field(name) => path = path + "." + name,
+                Step::Index(index) => path = format!("{path}[{index}]"),
+                Step::Field(name) if path.is_empty() => path.clone_from(name),
+                Step::Field(name) => path = format!("{path}.{name}"),
             }
         }
         if self.duplicates.len() < MOST && !self.duplicates.contains(&path) {

@@ -19,7 +19,7 @@ pub(super) async fn ok() -> &'static str {
     "ok"
 }
 
-pub(super) async fn metrics(metrics: Metrics) -> Response {
+pub(super) fn metrics(metrics: &Metrics) -> Response {
     let Ok(text) = metrics.text() else {
         // Text has always room for more.
         return Response::new(Body::empty());

@@ -102,7 +102,10 @@ pub fn router(mut config: Config) -> Router {
         .route("/livez", get(health::ok))
         .route("/readyz", get(health::ok))
         .route("/version", get(health::version))
-        .route("/metrics", get(move || health::metrics(metrics.clone())))
+        .route(
+            "/metrics",
+            get(move || async move { health::metrics(&metrics) }),
+        )
         .fallback(dispatch)
         .with_state(Arc::new(config))
         .merge(reviews::routes())

@@ -7,6 +7,7 @@ mod api;
 mod api_watch;
 mod apply;
 mod config;
+mod corpus;
 mod crowd;
 mod durability;
 mod garbage;

@@ -260,8 +260,8 @@ pub(super) struct Secret {
     #[serde(with = "bytes", skip_serializing_if = "Bytes::is_empty")]
     data: Bytes,
     #[prost(string, tag = "3")]
-    #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
-    secret_type: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    r#type: String,
     #[prost(btree_map = "string, string", tag = "4")]
     #[serde(skip_serializing_if = "Texts::is_empty")]
     string_data: Texts,

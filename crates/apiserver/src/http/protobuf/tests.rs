@@ -140,7 +140,7 @@ fn metadata() -> impl Strategy<Value = Value> {
     )
 }
 
-fn with(kind: &str, metadata: Value, fields: &[(&str, Value)]) -> Value {
+fn with(kind: &str, metadata: &Value, fields: &[(&str, Value)]) -> Value {
     let mut object = json!({"apiVersion": "v1", "kind": kind, "metadata": metadata});
     for (field, value) in fields {
         if !value.is_null() && *value != json!({}) {
@@ -168,15 +168,15 @@ proptest! {
     ) {
         let immutable = json!(immutable);
         let binary = in_base64(&bytes);
-        let map = with("ConfigMap", metadata.clone(), &[
+        let map = with("ConfigMap", &metadata, &[
             ("data", json!(data)), ("binaryData", binary.clone()), ("immutable", immutable.clone()),
         ]);
         prop_assert_eq!(decode(&body::<ConfigMap>(&map)).unwrap(), map);
-        let secret = with("Secret", metadata.clone(), &[
+        let secret = with("Secret", &metadata, &[
             ("data", binary), ("stringData", json!(data)), ("type", "Opaque".into()), ("immutable", immutable),
         ]);
         prop_assert_eq!(decode(&body::<Secret>(&secret)).unwrap(), secret);
-        let namespace = with("Namespace", metadata, &[
+        let namespace = with("Namespace", &metadata, &[
             ("spec", json!({"finalizers": finalizers})), ("status", json!({"phase": "Active"})),
         ]);
         prop_assert_eq!(decode(&body::<Namespace>(&namespace)).unwrap(), namespace);
