@@ -33,6 +33,45 @@ pub fn parse_signed(text: &str) -> Option<SignedDuration> {
     }))
 }
 
+/// The text that Go prints for a duration: `1h0m0s`, `1m30s`, `250ms`.
+pub fn format(duration: SignedDuration) -> String {
+    let nanos = duration.as_nanos();
+    let size = nanos.unsigned_abs();
+    let sign = if nanos < 0 { "-" } else { "" };
+    if size == 0 {
+        return "0s".to_owned();
+    }
+    let small = [("ns", 1), ("µs", 1_000), ("ms", 1_000_000)];
+    if size < NANOS_PER_SECOND
+        && let Some((unit, nanos)) = small.iter().rev().find(|(_, nanos)| size >= *nanos)
+    {
+        return format!("{sign}{}{unit}", decimal(size, *nanos));
+    }
+    let (minutes, rest) = (
+        size / (60 * NANOS_PER_SECOND),
+        size % (60 * NANOS_PER_SECOND),
+    );
+    let seconds = decimal(rest, NANOS_PER_SECOND);
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => format!("{sign}{seconds}s"),
+        (0, minutes) => format!("{sign}{minutes}m{seconds}s"),
+        (hours, minutes) => format!("{sign}{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+const NANOS_PER_SECOND: u128 = 1_000_000_000;
+
+/// `value / unit`, with as many digits as it takes; `unit` is a power of ten.
+fn decimal(value: u128, unit: u128) -> String {
+    let (whole, part) = (value / unit, value % unit);
+    if part == 0 {
+        return whole.to_string();
+    }
+    let digits = unit.ilog10() as usize;
+    let part = format!("{part:0digits$}");
+    format!("{whole}.{}", part.trim_end_matches('0'))
+}
+
 /// The nanoseconds of one number with its unit, and what follows.
 fn term(text: &str) -> Option<(u64, &str)> {
     let (whole, rest) = digits(text);
@@ -109,6 +148,22 @@ mod tests {
         }
         assert_eq!(parse("1.000000001s"), Some(Duration::new(1, 1)));
         assert_eq!(parse("-1s"), None, "a time to wait is not negative");
+    }
+
+    #[test]
+    fn durations_are_written_as_go_writes_them() {
+        for (text, expected) in [
+            ("0", "0s"),
+            ("1h", "1h0m0s"),
+            ("1h1s", "1h0m1s"),
+            ("61984ms", "1m1.984s"),
+            ("-83s", "-1m23s"),
+            ("1500us", "1.5ms"),
+            ("25ns", "25ns"),
+            ("1.000000001s", "1.000000001s"),
+        ] {
+            assert_eq!(format(parse_signed(text).unwrap()), expected, "{text}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod meta;
 pub mod quantity;
 pub mod resource;
 pub mod serving;
+pub mod settings;
 pub mod status;
 pub mod validate;
 

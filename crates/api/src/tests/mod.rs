@@ -10,6 +10,7 @@ mod metadata;
 mod namespaces;
 mod probes;
 mod refusals;
+mod settings;
 mod traffic;
 mod updates;
 mod volumes;

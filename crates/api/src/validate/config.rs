@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::core::{Bytes, ConfigMap, MAX_BYTES, Secret};
 use crate::invalid::Invalid;
 use crate::resource::{CONFIG_MAPS, SECRETS};
+use crate::settings;
 use crate::status::Status;
 
 const LONGEST_KEY: usize = 253;
@@ -42,7 +43,9 @@ pub fn validate_config_map(map: &ConfigMap, old: Option<&ConfigMap>) -> Result<(
         ];
         unchanged(&changed, &mut invalid);
     }
-    invalid.into_result(&CONFIG_MAPS, &map.metadata.name)
+    invalid.into_result(&CONFIG_MAPS, &map.metadata.name)?;
+    // Refused as Knative's webhook refuses it (knative.dev/pkg `webhook/configmaps`).
+    settings::check(map).map_err(|error| Status::bad_request(format!("validation failed: {error}")))
 }
 
 /// Checks a Secret; `old` is what it replaces.
