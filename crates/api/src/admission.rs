@@ -12,43 +12,58 @@ use crate::forbidden;
 use crate::meta::ObjectMeta;
 use crate::resource::{self, Resource};
 use crate::serving::{Configuration, Revision, Route, Service, annotation};
+use crate::settings::Settings;
 use crate::status::Status;
 use crate::validate;
 
 /// Who changes objects where nobody else is named: the holder of the node's client certificate.
 pub const USER: &str = "vhive-admin";
 
-/// [`admit_by`] the node's owner.
+/// [`admit_by`] the node's owner, where nothing is set.
 pub fn admit(resource: &Resource, new: &mut Value, old: Option<&Value>) -> Result<(), Status> {
-    admit_by(USER, resource, new, old)
+    admit_by(USER, &Settings::default(), resource, new, old)
 }
 
 /// Sets defaults in `new`, which `user` writes, and checks it; `old` is what it replaces. Fields that its type does not have are
 /// left out. The refusal is what the client gets.
 pub fn admit_by(
     user: &str,
+    settings: &Settings,
     resource: &Resource,
     new: &mut Value,
     old: Option<&Value>,
 ) -> Result<(), Status> {
+    let given = &settings.defaults;
     match *resource {
         resource::SERVICES => {
             let (mut service, old) = both::<Service>(resource, new, old)?;
-            defaults::default_service(&mut service);
+            defaults::default_service(&mut service, given);
             if let Some(old) = &old {
-                defaults::keep_named_template(&mut service.spec.template, &old.spec.template);
+                defaults::keep_named_template(
+                    &mut service.spec.template,
+                    &old.spec.template,
+                    given,
+                );
             }
             let old = old.as_ref();
             let change = Change::of(&service.spec, old.map(|old| (&old.metadata, &old.spec)));
             sign(user, &mut service.metadata, change);
-            checked(resource, new, validate::validate_service(&service, old))?;
+            checked(
+                resource,
+                new,
+                validate::validate_service(&service, old, settings),
+            )?;
             encode(&service, new)
         }
         resource::CONFIGURATIONS => {
             let (mut configuration, old) = both::<Configuration>(resource, new, old)?;
-            defaults::default_configuration(&mut configuration);
+            defaults::default_configuration(&mut configuration, given);
             if let Some(old) = &old {
-                defaults::keep_named_template(&mut configuration.spec.template, &old.spec.template);
+                defaults::keep_named_template(
+                    &mut configuration.spec.template,
+                    &old.spec.template,
+                    given,
+                );
             }
             let old = old.as_ref();
             if configuration.metadata.owner_references.is_empty() {
@@ -56,7 +71,7 @@ pub fn admit_by(
                 let change = Change::of(&configuration.spec, old);
                 sign(user, &mut configuration.metadata, change);
             }
-            let result = validate::validate_configuration(&configuration, old);
+            let result = validate::validate_configuration(&configuration, old, settings);
             checked(resource, new, result)?;
             encode(&configuration, new)
         }
@@ -64,9 +79,9 @@ pub fn admit_by(
             let (mut revision, old) = both::<Revision>(resource, new, old)?;
             // Of an old one the spec must not change.
             if old.is_none() {
-                defaults::default_revision(&mut revision);
+                defaults::default_revision(&mut revision, given);
             }
-            let result = validate::validate_revision(&revision, old.as_ref());
+            let result = validate::validate_revision(&revision, old.as_ref(), settings);
             checked(resource, new, result)?;
             encode(&revision, new)
         }

@@ -6,20 +6,19 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use crate::core::{Bytes, Container, Probe, Secret, TcpSocket};
+use crate::meta::StringMap;
 use crate::serving::{
     Configuration, Revision, RevisionSpec, RevisionTemplate, Route, Service, TrafficTarget,
 };
+use crate::settings::Defaults;
+use crate::settings::defaults::Amounts;
 
-const TIMEOUT_SECONDS: i64 = 300;
-/// What a request that may take longer than this has as the longest time to the head of its response.
-const RESPONSE_START_TIMEOUT_SECONDS: i64 = 300;
-const CONTAINER_NAME: &str = "user-container";
 /// Type of a Secret that says none.
 const OPAQUE: &str = "Opaque";
 
 /// Defaults of a Service.
-pub fn default_service(service: &mut Service) {
-    default_spec(&mut service.spec.template.spec);
+pub fn default_service(service: &mut Service, given: &Defaults) {
+    default_spec(&mut service.spec.template.spec, given);
     // A Service without targets sends all to its newest Revision; a Route has no such Configuration of its own.
     if service.spec.traffic.is_empty() {
         service.spec.traffic.push(TrafficTarget {
@@ -32,13 +31,13 @@ pub fn default_service(service: &mut Service) {
 }
 
 /// Defaults of a Configuration.
-pub fn default_configuration(configuration: &mut Configuration) {
-    default_spec(&mut configuration.spec.template.spec);
+pub fn default_configuration(configuration: &mut Configuration, given: &Defaults) {
+    default_spec(&mut configuration.spec.template.spec, given);
 }
 
 /// Defaults of a Revision.
-pub fn default_revision(revision: &mut Revision) {
-    default_spec(&mut revision.spec);
+pub fn default_revision(revision: &mut Revision, given: &Defaults) {
+    default_spec(&mut revision.spec, given);
 }
 
 /// Defaults of a Route.
@@ -48,12 +47,16 @@ pub fn default_route(route: &mut Route) {
 
 /// A template whose Revision has a name of its own stays as it was if only defaults make it another: they may have been
 /// others when it was made, and its Revision must not change under its name (upstream's `ConfigurationSpec.SetDefaults`).
-pub(crate) fn keep_named_template(new: &mut RevisionTemplate, old: &RevisionTemplate) {
+pub(crate) fn keep_named_template(
+    new: &mut RevisionTemplate,
+    old: &RevisionTemplate,
+    given: &Defaults,
+) {
     if new.metadata.name.is_empty() || new.metadata.name != old.metadata.name {
         return;
     }
     let mut defaulted = old.clone();
-    default_spec(&mut defaulted.spec);
+    default_spec(&mut defaulted.spec, given);
     if *new == defaulted {
         *new = old.clone();
     }
@@ -73,19 +76,32 @@ pub fn default_secret(secret: &mut Secret) {
 }
 
 /// Defaults of what runs.
-pub fn default_spec(spec: &mut RevisionSpec) {
-    spec.container_concurrency.get_or_insert(0);
+pub fn default_spec(spec: &mut RevisionSpec, given: &Defaults) {
+    spec.container_concurrency
+        .get_or_insert(given.container_concurrency);
     if spec.timeout_seconds.is_none_or(|seconds| seconds == 0) {
-        spec.timeout_seconds = Some(TIMEOUT_SECONDS);
+        spec.timeout_seconds = Some(given.timeout_seconds);
     }
-    if spec.timeout_seconds > Some(RESPONSE_START_TIMEOUT_SECONDS) {
-        spec.response_start_timeout_seconds
-            .get_or_insert(RESPONSE_START_TIMEOUT_SECONDS);
+    // A request that may take no longer needs no limit for a part of it.
+    for (seconds, field) in [
+        (given.idle_timeout_seconds, &mut spec.idle_timeout_seconds),
+        (
+            given.response_start_timeout_seconds,
+            &mut spec.response_start_timeout_seconds,
+        ),
+    ] {
+        if seconds != 0 && spec.timeout_seconds > Some(seconds) {
+            field.get_or_insert(seconds);
+        }
     }
-    spec.enable_service_links.get_or_insert(false);
-    default_names(&mut spec.containers);
+    if spec.enable_service_links.is_none() {
+        spec.enable_service_links = given.enable_service_links;
+    }
+    default_names(&mut spec.containers, &given.container_name);
     let alone = spec.containers.len() == 1;
     for container in &mut spec.containers {
+        default_amounts(&mut container.resources.requests, &given.requests);
+        default_amounts(&mut container.resources.limits, &given.limits);
         if alone || !container.ports.is_empty() {
             default_probe(container.readiness_probe.get_or_insert_default());
         }
@@ -103,13 +119,27 @@ pub fn default_spec(spec: &mut RevisionSpec) {
     default_mounts(spec);
 }
 
-/// One container is `user-container`; of several, those without a name are numbered from 0.
-fn default_names(containers: &mut [Container]) {
+fn default_amounts(asked: &mut StringMap, given: &Amounts) {
+    for (resource, amount) in [
+        ("cpu", &given.cpu),
+        ("memory", &given.memory),
+        ("ephemeral-storage", &given.ephemeral_storage),
+    ] {
+        if let Some(amount) = amount {
+            asked
+                .entry(resource.to_owned())
+                .or_insert_with(|| amount.clone());
+        }
+    }
+}
+
+/// One container has the default name; of several, those without a name are numbered from 0.
+fn default_names(containers: &mut [Container], default: &str) {
     let mut taken: BTreeSet<String> = containers.iter().map(|it| it.name.clone()).collect();
     let alone = containers.len() == 1;
     for container in containers.iter_mut().filter(|it| it.name.is_empty()) {
-        let numbered = (0..).map(|number| format!("{CONTAINER_NAME}-{number}"));
-        let name = std::iter::once(CONTAINER_NAME.to_owned())
+        let numbered = (0..).map(|number| format!("{default}-{number}"));
+        let name = std::iter::once(default.to_owned())
             .filter(|_| alone)
             .chain(numbered)
             .find(|name| !taken.contains(name));

@@ -23,6 +23,7 @@ pub mod validate;
 pub use admission::{admit, admit_by, unknown_fields};
 pub use field_error::FieldErrors;
 pub use resource::{Resource, kinds};
+pub use settings::Settings;
 pub use status::Status;
 
 #[cfg(test)]

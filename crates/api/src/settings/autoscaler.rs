@@ -91,6 +91,15 @@ impl Default for Autoscaler {
 }
 
 impl Autoscaler {
+    /// What holds where nothing is set: as upstream has it, but that a revision may ask for no instance to start with, since
+    /// functions are made ready before anybody calls them.
+    pub fn unset() -> Self {
+        Self {
+            allow_zero_initial_scale: true,
+            ..Self::default()
+        }
+    }
+
     /// Reads the data of the `ConfigMap`; what is not there has its default, and keys that are not known are passed over.
     pub fn read(data: &StringMap) -> Result<Self, Error> {
         Self::default().with(data)

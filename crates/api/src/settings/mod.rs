@@ -12,6 +12,24 @@ use crate::core::ConfigMap;
 /// The namespace that they are in.
 pub const NAMESPACE: &str = "knative-serving";
 
+/// All settings that hold for what is admitted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Of `config-autoscaler`.
+    pub autoscaler: Autoscaler,
+    /// Of `config-defaults`.
+    pub defaults: Defaults,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            autoscaler: Autoscaler::unset(),
+            defaults: Defaults::default(),
+        }
+    }
+}
+
 /// Why data of a `ConfigMap` cannot be used: names key, value and bound.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -23,7 +41,7 @@ pub fn check(map: &ConfigMap) -> Result<(), Error> {
         return Ok(());
     }
     match map.metadata.name.as_str() {
-        autoscaler::NAME => Autoscaler::read(&map.data).map(drop),
+        autoscaler::NAME => Autoscaler::unset().with(&map.data).map(drop),
         defaults::NAME => Defaults::read(&map.data).map(drop),
         _ => Ok(()),
     }

@@ -3,10 +3,11 @@
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::admit;
 use crate::meta::StringMap;
-use crate::resource::CONFIG_MAPS;
-use crate::settings::{Autoscaler, Defaults, defaults};
+use crate::resource::{CONFIG_MAPS, SERVICES};
+use crate::settings::{Autoscaler, Defaults, Settings, defaults};
+use crate::admission::USER;
+use crate::{admit, admit_by};
 
 fn data(pairs: &[(&str, &str)]) -> StringMap {
     let owned = pairs
@@ -387,4 +388,99 @@ fn a_config_map_that_the_platform_cannot_use_is_refused_where_the_platform_reads
     );
     assert!(admitted("knative-serving", "config-other").is_ok());
     assert!(admitted("default", "config-autoscaler").is_ok());
+}
+
+#[test]
+fn what_is_configured_is_the_default_and_the_bound_of_services() {
+    let settings = Settings {
+        defaults: Defaults::read(&data(&[
+            ("revision-timeout-seconds", "120"),
+            ("max-revision-timeout-seconds", "900"),
+            ("revision-response-start-timeout-seconds", "60"),
+            ("revision-idle-timeout-seconds", "30"),
+            ("container-name-template", "main"),
+            ("container-concurrency", "8"),
+            ("container-concurrency-max-limit", "80"),
+            ("allow-container-concurrency-zero", "false"),
+            ("enable-service-links", "true"),
+            ("revision-cpu-request", "400m"),
+            ("revision-memory-limit", "200M"),
+        ]))
+        .unwrap(),
+        ..Settings::default()
+    };
+    let admitted = |spec: serde_json::Value| {
+        let mut service = super::service(&json!({"template": {"spec": spec}}));
+        admit_by(USER, &settings, &SERVICES, &mut service, None)
+            .map(|()| service["spec"]["template"]["spec"].take())
+            .map_err(|status| status.message)
+    };
+    let spec = admitted(
+        json!({"containers": [{"image": "a", "resources": {"limits": {"memory": "1Gi"}}}]}),
+    )
+    .unwrap();
+    assert_eq!(spec["containerConcurrency"], 8);
+    assert_eq!(spec["timeoutSeconds"], 120);
+    assert_eq!(spec["responseStartTimeoutSeconds"], 60);
+    assert_eq!(spec["idleTimeoutSeconds"], 30);
+    assert_eq!(spec["enableServiceLinks"], true);
+    assert_eq!(spec["containers"][0]["name"], "main");
+    assert_eq!(
+        spec["containers"][0]["resources"],
+        json!({"requests": {"cpu": "400m"}, "limits": {"memory": "1Gi"}})
+    );
+    let container = json!([{"image": "a"}]);
+    for (field, value, expected) in [
+        (
+            "containerConcurrency",
+            81,
+            "expected 1 <= 81 <= 80: spec.template.spec.containerConcurrency",
+        ),
+        (
+            "containerConcurrency",
+            0,
+            "expected 1 <= 0 <= 80: spec.template.spec.containerConcurrency",
+        ),
+        (
+            "timeoutSeconds",
+            901,
+            "expected 0 <= 901 <= 900: spec.template.spec.timeoutSeconds",
+        ),
+    ] {
+        let refused = admitted(json!({"containers": container, field: value})).unwrap_err();
+        assert_eq!(refused, format!("validation failed: {expected}"));
+    }
+}
+
+#[test]
+fn what_is_configured_bounds_annotations() {
+    let settings = Settings {
+        autoscaler: Autoscaler::read(&data(&[("max-scale", "3"), ("max-scale-limit", "9")]))
+            .unwrap(),
+        ..Settings::default()
+    };
+    let path = "spec.template.metadata.annotations.autoscaling.knative.dev";
+    for (name, value, expected) in [
+        (
+            "max-scale",
+            "10",
+            format!("expected 1 <= 10 <= 9: {path}/max-scale"),
+        ),
+        (
+            "max-scale",
+            "0",
+            format!("max-scale=0 (unlimited), must be less than 9: {path}/max-scale"),
+        ),
+        (
+            "initial-scale",
+            "0",
+            format!("invalid value: 0: {path}/initial-scale=0 not allowed by cluster"),
+        ),
+    ] {
+        let mut service = super::with(&json!({}));
+        let key = format!("autoscaling.knative.dev/{name}");
+        service["spec"]["template"]["metadata"] = json!({"annotations": {key: value}});
+        let refused = admit_by(USER, &settings, &SERVICES, &mut service, None).unwrap_err();
+        assert_eq!(refused.message, format!("validation failed: {expected}"));
+    }
 }

@@ -9,6 +9,7 @@ use crate::field_error::FieldErrors;
 use crate::meta::StringMap;
 use crate::quantity;
 use crate::serving::annotation;
+use crate::settings::Autoscaler as Config;
 
 /// Those of the network that a template may have; `networking.knative.dev/`.
 const NETWORKING: &str = "networking.knative.dev";
@@ -83,8 +84,13 @@ pub(super) fn signatures(
 }
 
 /// Annotations of a template.
-pub(super) fn template(annotations: &StringMap, path: &str, errors: &mut FieldErrors) {
-    autoscaler(annotations, path, errors);
+pub(super) fn template(
+    annotations: &StringMap,
+    path: &str,
+    config: &Config,
+    errors: &mut FieldErrors,
+) {
+    autoscaler(annotations, path, config, errors);
     let key = annotation::PROGRESS_DEADLINE;
     if let Some(text) = annotations.get(key).filter(|text| !text.is_empty()) {
         whole_seconds("progress-deadline", key, text, path, errors);
@@ -102,10 +108,16 @@ pub(super) fn template(annotations: &StringMap, path: &str, errors: &mut FieldEr
 }
 
 /// Annotations of the autoscaler, in a template or a Revision.
-pub(super) fn autoscaler(annotations: &StringMap, path: &str, errors: &mut FieldErrors) {
+pub(super) fn autoscaler(
+    annotations: &StringMap,
+    path: &str,
+    config: &Config,
+    errors: &mut FieldErrors,
+) {
     let mut it = Autoscaling {
         annotations,
         path,
+        config,
         errors,
     };
     it.class_and_metric();
@@ -159,6 +171,7 @@ fn whole_seconds(name: &str, key: &str, text: &str, path: &str, errors: &mut Fie
 struct Autoscaling<'a> {
     annotations: &'a StringMap,
     path: &'a str,
+    config: &'a Config,
     errors: &'a mut FieldErrors,
 }
 
@@ -205,6 +218,7 @@ impl<'a> Autoscaling<'a> {
     fn scales(&mut self) {
         let min = self.scale("min-scale").unwrap_or(0);
         let max = self.scale("max-scale").unwrap_or(0);
+        self.max_scale_limit(max);
         if max != 0 && max < min {
             let paths =
                 ["max-scale", "min-scale"].map(|name| format!("{}.{PREFIX}{name}", self.path));
@@ -216,12 +230,30 @@ impl<'a> Autoscaling<'a> {
         self.activation_scale(min, max);
         if let Some((path, text)) = self.get("initial-scale") {
             match whole_number(text) {
+                Number::Fits(0) if !self.config.allow_zero_initial_scale => self
+                    .errors
+                    .invalid_value(text, format!("{path}=0 not allowed by cluster")),
                 Number::Fits(0..) => {}
                 Number::Fits(_) => self
                     .errors
                     .invalid_value(text, format!("{path} must be greater than 0")),
                 Number::Beyond | Number::None => self.errors.invalid_value(text, path),
             }
+        }
+    }
+
+    fn max_scale_limit(&mut self, max: i64) {
+        let limit = i64::from(self.config.max_scale_limit);
+        let Some((path, _)) = self.get("max-scale").filter(|_| limit > 0) else {
+            return;
+        };
+        if max == 0 {
+            self.errors.add(
+                format!("max-scale=0 (unlimited), must be less than {limit}"),
+                path,
+            );
+        } else if max > limit {
+            self.errors.out_of_bounds(max, 1, limit, path);
         }
     }
 

@@ -16,13 +16,18 @@ use serde::Serialize;
 use crate::field_error::FieldErrors;
 use crate::meta::ObjectMeta;
 use crate::serving::{Configuration, Revision, RevisionTemplate, Route, Service, label};
+use crate::settings::Settings;
 
 pub use config::{validate_config_map, validate_secret};
 use difference::difference;
 pub use namespace::validate_namespace;
 
 /// Checks a Service; `old` is what it replaces.
-pub fn validate_service(service: &Service, old: Option<&Service>) -> Result<(), FieldErrors> {
+pub fn validate_service(
+    service: &Service,
+    old: Option<&Service>,
+    settings: &Settings,
+) -> Result<(), FieldErrors> {
     let mut errors = FieldErrors::default();
     metadata(&service.metadata, &mut errors);
     annotations::rollout(&service.metadata.annotations, &mut errors);
@@ -30,6 +35,7 @@ pub fn validate_service(service: &Service, old: Option<&Service>) -> Result<(), 
         &service.spec.template,
         &service.metadata,
         "spec.template",
+        settings,
         &mut errors,
     );
     traffic::check(&service.spec.traffic, traffic::Owner::Service, &mut errors);
@@ -49,6 +55,7 @@ pub fn validate_service(service: &Service, old: Option<&Service>) -> Result<(), 
 pub fn validate_configuration(
     configuration: &Configuration,
     old: Option<&Configuration>,
+    settings: &Settings,
 ) -> Result<(), FieldErrors> {
     let mut errors = FieldErrors::default();
     metadata(&configuration.metadata, &mut errors);
@@ -62,6 +69,7 @@ pub fn validate_configuration(
         &configuration.spec.template,
         &configuration.metadata,
         "spec.template",
+        settings,
         &mut errors,
     );
     if let Some(old) = old {
@@ -82,7 +90,11 @@ pub fn validate_configuration(
 
 /// Checks a Revision; `old` is what it replaces. A Revision's spec never changes, and of a try to change it nothing else is
 /// told.
-pub fn validate_revision(revision: &Revision, old: Option<&Revision>) -> Result<(), FieldErrors> {
+pub fn validate_revision(
+    revision: &Revision,
+    old: Option<&Revision>,
+    settings: &Settings,
+) -> Result<(), FieldErrors> {
     let mut errors = FieldErrors::default();
     if let Some(old) = old
         && old.spec != revision.spec
@@ -98,6 +110,7 @@ pub fn validate_revision(revision: &Revision, old: Option<&Revision>) -> Result<
     annotations::autoscaler(
         &revision.metadata.annotations,
         "metadata.annotations",
+        &settings.autoscaler,
         &mut errors,
     );
     label_of_owner(
@@ -107,7 +120,7 @@ pub fn validate_revision(revision: &Revision, old: Option<&Revision>) -> Result<
         &mut errors,
     );
     if old.is_none() {
-        template::spec(&revision.spec, "spec", &mut errors);
+        template::spec(&revision.spec, "spec", &settings.defaults, &mut errors);
     }
     errors.into_result()
 }

@@ -3,28 +3,27 @@
 use crate::field_error::FieldErrors;
 use crate::meta::ObjectMeta;
 use crate::serving::{RevisionSpec, RevisionTemplate};
+use crate::settings::{Defaults, Settings};
 
 use super::{annotations, container, name, volume};
-
-/// `container-concurrency-max-limit` of upstream's defaults.
-const MOST_CONCURRENCY: i64 = 1000;
-/// `max-revision-timeout-seconds` of upstream's defaults.
-const MOST_SECONDS: i64 = 600;
 
 /// Checks the template of what has the metadata `parent`.
 pub(super) fn check(
     it: &RevisionTemplate,
     parent: &ObjectMeta,
     path: &str,
+    settings: &Settings,
     errors: &mut FieldErrors,
 ) {
     name(&it.metadata, parent, &format!("{path}.metadata"), errors);
     annotations::template(
         &it.metadata.annotations,
         &format!("{path}.metadata.annotations"),
+        &settings.autoscaler,
         errors,
     );
-    spec(&it.spec, &format!("{path}.spec"), errors);
+    let at = format!("{path}.spec");
+    spec(&it.spec, &at, &settings.defaults, errors);
 }
 
 /// A Revision's name begins with its parent's. As upstream's, this tells of one problem.
@@ -48,12 +47,14 @@ fn name(it: &ObjectMeta, parent: &ObjectMeta, path: &str, errors: &mut FieldErro
     }
 }
 
-pub(super) fn spec(spec: &RevisionSpec, path: &str, errors: &mut FieldErrors) {
+pub(super) fn spec(spec: &RevisionSpec, path: &str, given: &Defaults, errors: &mut FieldErrors) {
     let at = |field: &str| format!("{path}.{field}");
+    let least = i64::from(!given.allow_container_concurrency_zero);
+    let most = given.container_concurrency_max_limit;
     if let Some(concurrency) = spec.container_concurrency
-        && !(0..=MOST_CONCURRENCY).contains(&concurrency)
+        && !(least..=most).contains(&concurrency)
     {
-        errors.out_of_bounds(concurrency, 0, MOST_CONCURRENCY, at("containerConcurrency"));
+        errors.out_of_bounds(concurrency, least, most, at("containerConcurrency"));
     }
     // Upstream checks the first of them and lets nonsense in the others come to nothing.
     for (seconds, field) in [
@@ -65,9 +66,9 @@ pub(super) fn spec(spec: &RevisionSpec, path: &str, errors: &mut FieldErrors) {
         (spec.idle_timeout_seconds, "idleTimeoutSeconds"),
     ] {
         if let Some(seconds) = seconds
-            && !(0..=MOST_SECONDS).contains(&seconds)
+            && !(0..=given.max_timeout_seconds).contains(&seconds)
         {
-            errors.out_of_bounds(seconds, 0, MOST_SECONDS, at(field));
+            errors.out_of_bounds(seconds, 0, given.max_timeout_seconds, at(field));
         }
     }
     for problem in name::dns_1123_subdomain(&spec.service_account_name) {

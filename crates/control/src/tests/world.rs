@@ -29,7 +29,7 @@ impl World {
             "spec": {"template": {"spec": {"containers": [{"image": "repo:5000/a:tag"}]}}, "traffic": traffic},
         }))
         .unwrap();
-        api::defaults::default_service(&mut service);
+        api::defaults::default_service(&mut service, &api::settings::Defaults::default());
         world.family.service = Some(service);
         world
     }
