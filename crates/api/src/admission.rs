@@ -19,16 +19,26 @@ use crate::validate;
 /// Who changes objects where nobody else is named: the holder of the node's client certificate.
 pub const USER: &str = "vhive-admin";
 
-/// [`admit_by`] the node's owner, where nothing is set.
+/// [`admit_by`] the node's owner.
 pub fn admit(resource: &Resource, new: &mut Value, old: Option<&Value>) -> Result<(), Status> {
-    admit_by(USER, &Settings::default(), resource, new, old)
+    admit_by(USER, resource, new, old)
 }
 
-/// Sets defaults in `new`, which `user` writes, and checks it; `old` is what it replaces. Fields that its type does not have are
-/// left out. The refusal is what the client gets.
+/// [`admit_with`] the settings that hold where nothing is set.
 pub fn admit_by(
     user: &str,
+    resource: &Resource,
+    new: &mut Value,
+    old: Option<&Value>,
+) -> Result<(), Status> {
+    admit_with(&Settings::default(), user, resource, new, old)
+}
+
+/// Sets defaults in `new`, which `user` writes, as the settings say, and checks it; `old` is what it replaces. Fields that its type
+/// does not have are left out. The refusal is what the client gets.
+pub fn admit_with(
     settings: &Settings,
+    user: &str,
     resource: &Resource,
     new: &mut Value,
     old: Option<&Value>,

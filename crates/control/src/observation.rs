@@ -52,4 +52,6 @@ pub struct RevisionObservation {
     pub next_try: Option<Timestamp>,
     /// Whether an instance has ever been ready since the executor runs the revision.
     pub ever_ready: bool,
+    /// Whether it needs no instance to show that it works: its initial scale is zero.
+    pub starts_at_zero: bool,
 }

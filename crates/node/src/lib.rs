@@ -20,6 +20,7 @@ mod logs;
 mod names;
 mod pins;
 mod revision;
+mod settings;
 mod shown;
 mod snapshots;
 mod sources;
@@ -295,6 +296,8 @@ impl Node {
         let demand = tokio::spawn(demand::pass_on(demand, doorbells.clone()));
         let shown = Shown::new();
         let events = Recorder::new(shown.clone());
+        let (settings, follower) = settings::open(store.clone());
+        let admission = settings.admission();
         let hands = Hands {
             sandbox: sandbox.clone(),
             images,
@@ -306,6 +309,7 @@ impl Node {
             budget: Budget::of_host(),
             shown: shown.clone(),
             events: events.clone(),
+            settings,
             snapshot_after: config.snapshots.after,
             memory: config.snapshots.memory,
             changed,
@@ -328,7 +332,7 @@ impl Node {
         let metrics = apiserver::Metrics::new(&store);
         let router = apiserver::router(apiserver::Config {
             store,
-            admission: Arc::new(api::admit_by),
+            admission,
             elsewhere: vec![snapshots::ELSEWHERE],
             views: shown.views(ends(shown.clone(), doorbells.clone())),
             metrics: metrics.clone(),
@@ -354,6 +358,7 @@ impl Node {
         let servers = vec![
             garbage,
             tokio::spawn(namespaces),
+            tokio::spawn(follower.follow(stop_servers.clone())),
             tokio::spawn({
                 let stop = stop_servers.clone();
                 async move { apiserver::serve(api_listener, server, stop, API_DRAIN).await }

@@ -10,7 +10,6 @@ use api::core::{Container, EnvVar};
 use api::meta::StringMap;
 use api::quantity;
 use api::serving::{Revision, condition, label};
-use control::scale::Bounds;
 use gateway::{Protocol, RevisionConfig, RevisionKey};
 use image::{Digest, Image, Reference, RootImage};
 use jiff::Timestamp;
@@ -52,7 +51,8 @@ pub(crate) struct Workload {
     vcpus: u32,
     memory_mib: u32,
     pub(crate) gateway: RevisionConfig,
-    pub(crate) bounds: Bounds,
+    /// What is said of its scale, among other things.
+    pub(crate) annotations: StringMap,
     /// Whether it has been ready before, under a node that has ended.
     pub(crate) proven: bool,
     /// How long it is tried by itself when it does not become ready.
@@ -159,7 +159,7 @@ impl Workload {
                 idle_timeout: seconds(revision.spec.idle_timeout_seconds),
                 queue_timeout: QUEUE_TIMEOUT,
             },
-            bounds: Bounds::of(&metadata.annotations, concurrency),
+            annotations: metadata.annotations.clone(),
             proven: condition(&revision.status.conditions, "ResourcesAvailable")
                 .is_some_and(|available| available.status == "True"),
             deadline: control::progress_deadline(revision),

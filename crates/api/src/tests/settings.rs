@@ -7,7 +7,7 @@ use crate::meta::StringMap;
 use crate::resource::{CONFIG_MAPS, SERVICES};
 use crate::settings::{Autoscaler, Defaults, Settings, defaults};
 use crate::admission::USER;
-use crate::{admit, admit_by};
+use crate::{admit, admit_with};
 
 fn data(pairs: &[(&str, &str)]) -> StringMap {
     let owned = pairs
@@ -411,7 +411,7 @@ fn what_is_configured_is_the_default_and_the_bound_of_services() {
     };
     let admitted = |spec: serde_json::Value| {
         let mut service = super::service(&json!({"template": {"spec": spec}}));
-        admit_by(USER, &settings, &SERVICES, &mut service, None)
+        admit_with(&settings, USER, &SERVICES, &mut service, None)
             .map(|()| service["spec"]["template"]["spec"].take())
             .map_err(|status| status.message)
     };
@@ -480,7 +480,7 @@ fn what_is_configured_bounds_annotations() {
         let mut service = super::with(&json!({}));
         let key = format!("autoscaling.knative.dev/{name}");
         service["spec"]["template"]["metadata"] = json!({"annotations": {key: value}});
-        let refused = admit_by(USER, &settings, &SERVICES, &mut service, None).unwrap_err();
+        let refused = admit_with(&settings, USER, &SERVICES, &mut service, None).unwrap_err();
         assert_eq!(refused.message, format!("validation failed: {expected}"));
     }
 }

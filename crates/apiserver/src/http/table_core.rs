@@ -88,6 +88,29 @@ const INSTANCE: [Column; 7] = [
     column("Message", 1, Source::At("/status/message")),
 ];
 
+/// As Knative's own definition prints them, and for those who want more, why it is so.
+const AUTOSCALER: [Column; 6] = [
+    column("Name", 0, Source::Name),
+    Column {
+        kind: "integer",
+        ..column("DesiredScale", 0, Source::At("/status/desiredScale"))
+    },
+    Column {
+        kind: "integer",
+        ..column("ActualScale", 0, Source::At("/status/actualScale"))
+    },
+    column("Ready", 0, Source::Ready("status")),
+    column("Reason", 0, Source::Ready("reason")),
+    column("Why", 1, Source::Of(last_decision)),
+];
+
+fn last_decision(object: &Value, _: Timestamp) -> Value {
+    let decisions = object["status"]["decisions"].as_array();
+    decisions
+        .and_then(|all| all.last())
+        .map_or(Value::Null, |last| last["message"].clone())
+}
+
 /// All columns of a resource, if it is one of these.
 pub(super) fn columns(resource: &Resource) -> Option<&'static [Column]> {
     match (resource.group, resource.kind) {
@@ -95,6 +118,7 @@ pub(super) fn columns(resource: &Resource) -> Option<&'static [Column]> {
         ("", "Event") => Some(&EVENT),
         ("", "Service") => Some(&SERVICE),
         ("vhive.dev", "Instance") => Some(&INSTANCE),
+        ("autoscaling.internal.knative.dev", "PodAutoscaler") => Some(&AUTOSCALER),
         _ => None,
     }
 }

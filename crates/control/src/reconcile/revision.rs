@@ -11,9 +11,8 @@ use jiff::Timestamp;
 use crate::conditions::{self, Verdict, whole_seconds};
 use crate::object::{Action, Object};
 use crate::observation::{ImageState, InstanceFailure, RevisionObservation};
-use crate::scale::Bounds;
 
-const DEFAULT_PROGRESS_DEADLINE: Duration = Duration::from_secs(600);
+pub(crate) const DEFAULT_PROGRESS_DEADLINE: Duration = Duration::from_secs(600);
 
 pub(crate) fn plan(
     revision: &Revision,
@@ -118,9 +117,9 @@ fn health(revision: &Revision, seen: &RevisionObservation, late: bool) -> (Verdi
             ),
         };
     }
-    let asks_for_none = Bounds::of(&revision.metadata.annotations, 0).initial == 0;
     let resolved = matches!(seen.image, ImageState::Resolved { .. });
-    if seen.ever_ready || is_ready(&revision.status.conditions) || (asks_for_none && resolved) {
+    if seen.ever_ready || is_ready(&revision.status.conditions) || (seen.starts_at_zero && resolved)
+    {
         return (Verdict::yes(), Verdict::yes());
     }
     if seen.failure.is_none() && before("ContainerHealthy").is_no() && !resolved {

@@ -259,13 +259,15 @@ fn a_local_service_has_no_public_host() {
 #[test]
 fn a_revision_needs_no_instance_where_none_is_asked_for() {
     let mut world = World::new(&json!([]));
-    world.update(|service| {
-        let key = "autoscaling.knative.dev/initial-scale".to_owned();
-        let annotations = &mut service.spec.template.metadata.annotations;
-        annotations.insert(key, "0".to_owned());
-    });
+    world.update(|service| service.spec.template.spec.containers[0].image = "another".to_owned());
     let newest = world.service().status.latest_created_revision_name.clone();
-    world.observe(&newest, resolved());
+    world.observe(
+        &newest,
+        RevisionObservation {
+            starts_at_zero: true,
+            ..resolved()
+        },
+    );
     assert_eq!(world.said("Ready"), "True");
 }
 

@@ -47,6 +47,7 @@ struct State {
     failure: Option<Failure>,
     load: Load,
     last_request: Option<Instant>,
+    arrived: u64,
 }
 
 /// What a request gets when it is let through.
@@ -76,6 +77,7 @@ impl Revision {
                 failure: None,
                 load: Load::new(Instant::now()),
                 last_request: None,
+                arrived: 0,
             }),
         }
     }
@@ -164,6 +166,7 @@ impl Revision {
 
     fn totals(&self, state: &mut State, now: Instant) -> Stats {
         Stats {
+            arrived_total: state.arrived,
             requests_total: self.requests.load(Ordering::Relaxed),
             responses: std::array::from_fn(|class| self.responses[class].load(Ordering::Relaxed)),
             request_time: state.load.total(now),
@@ -194,6 +197,8 @@ impl Revision {
                 return Err(Refusal::UnknownRevision(self.key.clone()));
             };
             state.last_request = Some(now);
+            // One that is to avoid an endpoint has been here before.
+            state.arrived += u64::from(avoid.is_none());
             if let Some(backend) = state.breaker.admit(avoid) {
                 state.load.enter(now);
                 return Ok(Admission {

@@ -9,6 +9,8 @@ pub struct Stats {
     pub queued: usize,
     /// Requests in flight and queued on average since the last call, weighted by time (exact, not sampled).
     pub concurrency: f64,
+    /// Requests that have come since the revision was set up, each once however often it is tried.
+    pub arrived_total: u64,
     /// Requests answered since the revision was set up, also those that were refused.
     pub requests_total: u64,
     /// Of these by status class, 1xx to 5xx.

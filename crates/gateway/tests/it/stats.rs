@@ -29,7 +29,7 @@ async fn concurrency_is_averaged_over_time_queue_included() {
     assert!((stats.concurrency - 0.75).abs() < 0.01, "{stats:?}");
     let spent = stats.request_time.as_secs_f64();
     assert!((spent - 12.0).abs() < 0.1, "{stats:?}");
-    assert_eq!(stats.requests_total, 2);
+    assert_eq!((stats.arrived_total, stats.requests_total), (2, 2));
     assert!(stats.last_request_at.unwrap() <= SystemTime::now());
     advance(Duration::from_secs(1)).await;
     assert_eq!(

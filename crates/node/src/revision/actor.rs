@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::scale::{Autoscaler, Backoff, Decision, FailedTry, Input};
+use control::scale::{Backoff, Decision, FailedTry};
 use control::{ImageState, InstanceFailure, RevisionObservation};
 use gateway::Failure as Refusal;
 use image::{Image, RootImage};
@@ -22,6 +22,7 @@ use super::faces::Faces;
 use super::failure::observed;
 use super::fleet::{Fleet, Life};
 use super::saving::{Asker, Saved, Saving, Trouble};
+use super::scaling::{Scaling, Sight};
 use super::{Command, Hands};
 use crate::images;
 use crate::instances::Instance;
@@ -60,7 +61,7 @@ pub(super) struct Actor {
     hands: Hands,
     fleet: Fleet,
     faces: Faces,
-    autoscaler: Autoscaler,
+    scaling: Scaling,
     image: Option<(Image, RootImage)>,
     image_task: Option<ImageTask>,
     image_asked: Timestamp,
@@ -82,7 +83,6 @@ pub(super) struct Actor {
     answered: u64,
     /// Requests in flight or queued, as last counted.
     busy: u32,
-    wanted_since: Option<Timestamp>,
     /// There was not memory enough for another instance.
     starved: bool,
     demand: bool,
@@ -110,6 +110,11 @@ impl Actor {
         let (saved_sender, saved) = mpsc::unbounded_channel();
         Self {
             ever_ready: workload.proven,
+            scaling: Scaling::new(
+                &workload,
+                hands.settings.autoscaler.clone(),
+                Timestamp::now(),
+            ),
             faces: Faces::new(template, hands.shown.clone(), hands.events.clone()),
             saving: Saving::new(workload.snapshot_key(), hands.snapshot_after),
             answered: 0,
@@ -121,7 +126,6 @@ impl Actor {
             workload,
             hands,
             fleet: Fleet::default(),
-            autoscaler: Autoscaler::default(),
             image: None,
             image_task: None,
             image_asked: Timestamp::now(),
@@ -131,7 +135,6 @@ impl Actor {
             failing: false,
             backoff: Backoff::default(),
             refusal: None,
-            wanted_since: None,
             starved: false,
             demand: false,
             routed: true,
@@ -169,6 +172,7 @@ impl Actor {
                 Some(saved) = self.saved.recv() => Event::Saved(saved),
                 image = arrival(&mut self.image_task, &self.workload) => Event::Image(Box::new(image)),
                 _ = ticks.tick(), if watched => Event::Tick,
+                () = self.scaling.reconfigured() => Event::Tick,
                 () = until(pause) => Event::Tick,
             };
             let now = Timestamp::now();
@@ -384,25 +388,18 @@ impl Actor {
         let census = self.fleet.census();
         let stats = self.hands.gateway.stats(&self.workload.key);
         self.count(&stats);
-        self.autoscaler.decide(
-            &Input {
-                ready: census.ready,
-                starting: census.starting,
-                concurrency: stats.concurrency,
-                // A request that waits has raised the demand, and is one request.
-                queued: (stats.queued as u32).max(u32::from(self.demand)),
-                last_request: stats
-                    .last_request_at
-                    .and_then(|at| Timestamp::try_from(at).ok()),
-                wanted_since: self.wanted_since,
-                ever_ready: self.ever_ready,
-                failed: self.failing || self.wanting || self.image_failure.is_some(),
-                late: self.late(now),
-                routed: self.routed,
-                bounds: self.workload.bounds.clone(),
-            },
-            now,
-        )
+        let failed = self.failing || self.wanting || self.image_failure.is_some();
+        let sight = Sight {
+            census,
+            demand: self.demand,
+            routed: self.routed,
+            given_up: !self.ever_ready && failed && self.late(now),
+        };
+        let decision = self.scaling.decide(&stats, &sight, now);
+        if let Some(scale) = self.scaling.news(&decision, census, self.routed, now) {
+            self.faces.show_scale(&scale);
+        }
+        decision
     }
 
     /// Counts the requests that a function has answered; its own refusals are answers, too.
@@ -693,6 +690,7 @@ impl Actor {
             },
             next_try: self.backoff.next_try().filter(|_| self.failing),
             ever_ready: self.ever_ready,
+            starts_at_zero: self.scaling.starts_at_zero(),
         };
         let changed = self.publish.send_if_modified(|current| {
             let changed = *current != observation;
@@ -736,6 +734,7 @@ impl Actor {
             })
             .collect();
         gateway.remove_revision(key);
+        self.faces.hide_scale();
         let ended = instances.take_ended(key);
         drop(self.withdrawn);
         futures_util::future::join_all(ends).await;

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use sandbox::{Handle, State};
 
 use crate::names;
-use crate::shown::{About, Ended, Life, Obstacle, Place, Recorder, Shown, Sight, Template};
+use crate::shown::{
+    About, Ended, Life, Obstacle, Place, Recorder, Scale, Shown, Sight, Template,
+};
 
 /// The instances of a revision that live, as they are shown, and the one that is to come.
 pub(super) struct Faces {
@@ -21,6 +23,7 @@ pub(super) struct Faces {
     waits: Option<Obstacle>,
     /// Those that failed and have no successor yet.
     failed: VecDeque<Ended>,
+    since: Timestamp,
 }
 
 impl Faces {
@@ -33,6 +36,7 @@ impl Faces {
             next: None,
             waits: None,
             failed: VecDeque::new(),
+            since: Timestamp::now(),
         }
     }
 
@@ -146,6 +150,16 @@ impl Faces {
     pub(super) fn hide(&mut self, name: &str) {
         self.lives.remove(name);
         self.shown.hide_instance(&self.template.namespace, name);
+    }
+
+    /// Shows what scales the revision.
+    pub(super) fn show_scale(&self, scale: &Scale<'_>) {
+        self.shown.show_scale(&self.template, self.since, scale);
+    }
+
+    /// Shows it no more.
+    pub(super) fn hide_scale(&self) {
+        self.shown.hide_scale(&self.template);
     }
 
     /// Something happened to the revision as it should.

@@ -12,6 +12,7 @@ mod faces;
 mod failure;
 mod fleet;
 mod saving;
+mod scaling;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::demand::Doorbells;
 use crate::images::Images;
 use crate::instances::Instances;
 use crate::logs::Logs;
+use crate::settings::Settings;
 use crate::shown::{Recorder, Shown, Template};
 use crate::sources::{ObjectName, Sources};
 use crate::workload::Workload;
@@ -47,6 +49,7 @@ pub(crate) struct Hands {
     pub(crate) budget: Budget,
     pub(crate) shown: Shown,
     pub(crate) events: Recorder,
+    pub(crate) settings: Settings,
     /// The number of answered requests after which a revision is saved; 0 for never.
     pub(crate) snapshot_after: u64,
     /// How memory arrives where the revision does not say.

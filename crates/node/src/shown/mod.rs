@@ -1,8 +1,10 @@
-//! What the API shows of what runs, and nobody writes: Pods and Instances, Events, and the Services of routes.
+//! What the API shows of what runs, and nobody writes: Pods and Instances, Events, what scales revisions, and the Services of
+//! routes.
 //!
 //! Instances are shown twice: as Pods, which are there from when the instance is wanted, while it lives, and when it has something to
 //! say of its failure; and as what they are, also when they have ended lately.
 
+mod autoscaler;
 mod container;
 mod event;
 mod event_book;
@@ -24,6 +26,7 @@ use gateway::RevisionKey;
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub(crate) use self::autoscaler::{Scale, Told};
 pub(crate) use self::event::{About, Recorder};
 pub(crate) use self::life::{Ended, Life, Sight};
 pub(crate) use self::log::router as logs;
@@ -81,6 +84,16 @@ const NO_WAY_IN: [Refused; 4] = [
     },
 ];
 
+const AUTOSCALERS: Resource = Resource {
+    group: "autoscaling.internal.knative.dev",
+    version: "v1alpha1",
+    kind: "PodAutoscaler",
+    plural: "podautoscalers",
+    singular: "podautoscaler",
+    short_names: &["kpa", "pa"],
+    namespaced: true,
+};
+
 /// Where things are shown. Cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct Shown {
@@ -117,7 +130,7 @@ impl Shown {
             end: Some(end),
             ..view(PODS)
         };
-        let views = vec![pods, view(EVENTS), view(SERVICES), view(INSTANCES)];
+        let views = vec![pods, view(EVENTS), view(SERVICES), view(INSTANCES), view(AUTOSCALERS)];
         Views::new(views, self.memory.clone())
     }
 

@@ -10,6 +10,7 @@ mod life;
 mod logs;
 mod pods;
 mod rig;
+mod scale;
 mod snapshots;
 mod sources;
 mod traffic;

@@ -1,0 +1,163 @@
+//! The autoscaler of one revision, fed with what the gateway counts; what it has decided lately is kept to be shown.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::meta::StringMap;
+use control::scale::{Autoscaler, Config, Decision, Load, Policy, Seen, State};
+use gateway::Stats;
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::fleet::Census;
+use crate::shown::{Scale, Told};
+use crate::workload::Workload;
+
+/// How many decisions are kept.
+const REMEMBERED: usize = 10;
+/// How old the figures that are shown may be while only they change.
+const FIGURES_EVERY: Duration = Duration::from_secs(10);
+
+/// What is seen beside what the gateway counts.
+pub(super) struct Sight {
+    pub(super) census: Census,
+    /// A request waits that may not be counted yet.
+    pub(super) demand: bool,
+    pub(super) routed: bool,
+    pub(super) given_up: bool,
+}
+
+/// What is shown, but for the figures.
+#[derive(PartialEq, Eq)]
+struct Shape {
+    desired: u32,
+    ready: u32,
+    why: &'static str,
+    state: State,
+    panic: bool,
+    routed: bool,
+}
+
+pub(super) struct Scaling {
+    autoscaler: Autoscaler,
+    policy: Policy,
+    annotations: StringMap,
+    container_concurrency: u32,
+    config: watch::Receiver<Arc<Config>>,
+    /// As the gateway counted when it was last asked.
+    counted: (Duration, u64),
+    /// All requests go through the gateway's queue, and always have.
+    proxied_since: Timestamp,
+    lately: VecDeque<Told>,
+    shown: Option<(Shape, Timestamp)>,
+}
+
+impl Scaling {
+    pub(super) fn new(
+        workload: &Workload,
+        config: watch::Receiver<Arc<Config>>,
+        now: Timestamp,
+    ) -> Self {
+        let annotations = workload.annotations.clone();
+        let container_concurrency = workload.gateway.container_concurrency;
+        let policy = Policy::of(&annotations, container_concurrency, &config.borrow());
+        Self {
+            autoscaler: Autoscaler::new(&policy, workload.proven),
+            policy,
+            annotations,
+            container_concurrency,
+            config,
+            counted: (Duration::ZERO, 0),
+            proxied_since: now.checked_sub(Duration::from_secs(3600)).unwrap_or(now),
+            lately: VecDeque::new(),
+            shown: None,
+        }
+    }
+
+    /// Whether it needs no instance to show that it works.
+    pub(super) fn starts_at_zero(&self) -> bool {
+        self.policy.initial == 0
+    }
+
+    /// Waits until the configuration has changed; the next decision is by the new one.
+    pub(super) async fn reconfigured(&mut self) {
+        if self.config.changed().await.is_err() {
+            // The node stops.
+            std::future::pending::<()>().await;
+        }
+        let config = self.config.borrow_and_update().clone();
+        self.policy = Policy::of(&self.annotations, self.container_concurrency, &config);
+    }
+
+    pub(super) fn decide(&mut self, stats: &Stats, sight: &Sight, now: Timestamp) -> Decision {
+        let (busy, requests) = self.counted;
+        self.counted = (stats.request_time, stats.arrived_total);
+        let seen = Seen {
+            ready: sight.census.ready,
+            starting: sight.census.starting,
+            // A request that waits has raised the demand, and is one request.
+            queued: (stats.queued as u32).max(u32::from(sight.demand)),
+            load: Load {
+                busy: stats.request_time.saturating_sub(busy),
+                requests: stats.arrived_total.saturating_sub(requests),
+            },
+            routed: sight.routed,
+            proxied_since: Some(self.proxied_since),
+            given_up: sight.given_up,
+        };
+        let decision = self.autoscaler.look(&seen, &self.policy, now);
+        let (desired, reason) = (decision.desired, decision.why.name());
+        let last = self.lately.back();
+        if last.is_none_or(|last| (last.desired, last.reason) != (desired, reason)) {
+            if self.lately.len() == REMEMBERED {
+                self.lately.pop_front();
+            }
+            self.lately.push_back(Told {
+                at: now,
+                desired,
+                reason,
+                message: decision.why.to_string(),
+            });
+        }
+        decision
+    }
+
+    /// What is to be shown, if that is news.
+    pub(super) fn news(
+        &mut self,
+        decision: &Decision,
+        census: Census,
+        routed: bool,
+        now: Timestamp,
+    ) -> Option<Scale<'_>> {
+        let shape = Shape {
+            desired: decision.desired,
+            ready: census.ready,
+            why: decision.why.name(),
+            state: decision.activity.state,
+            panic: decision.panic,
+            routed,
+        };
+        let figures = census.ready > 0 || decision.desired > 0;
+        let stale = |at: Timestamp| {
+            let age = Duration::try_from(now.duration_since(at)).unwrap_or(Duration::MAX);
+            figures && age >= FIGURES_EVERY
+        };
+        if let Some((before, at)) = &self.shown
+            && *before == shape
+            && !stale(*at)
+        {
+            return None;
+        }
+        self.shown = Some((shape, now));
+        Some(Scale {
+            decision: decision.clone(),
+            ready: census.ready,
+            routed,
+            container_concurrency: self.container_concurrency,
+            target: self.policy.target,
+            lately: &self.lately,
+        })
+    }
+}
