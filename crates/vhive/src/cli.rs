@@ -492,6 +492,8 @@ pub(crate) enum Kernel {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
+    /// A trace of invocations played to the autoscaler in virtual time: what it would start, and what requests would wait for
+    Autoscale(Autoscale),
     /// Cold start of helloworld beside a bare boot of the same kernel to its first process
     Boot {
         /// Rounds; one round measures each once
@@ -518,6 +520,37 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 5000, value_name = "N")]
         requests: usize,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Autoscale {
+    /// The trace: time_s,duration_s of each invocation, or counts by the minute as in Azure's traces of 2019
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: PathBuf,
+    /// Of a trace with counts, only the function whose hash begins so
+    #[arg(long, value_name = "HASH")]
+    pub(crate) function: Option<String>,
+    /// Of a trace with counts, the seconds that each invocation takes
+    #[arg(long, default_value = "0.5", value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) duration: Duration,
+    /// The seconds from the wish for an instance until it answers
+    #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) cold_start: Duration,
+    /// containerConcurrency of the revision; 0 is no limit
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) concurrency: u32,
+    /// An annotation of the revision, without autoscaling.knative.dev/ before it; may be given again
+    #[arg(long = "annotation", value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) annotations: Vec<(String, String)>,
+    /// A key of config-autoscaler; may be given again
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub(crate) config: Vec<(String, String)>,
+    /// Where every second goes (default: autoscale-TIME.csv)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
+    /// Where the plot goes (default: beside the seconds)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -590,6 +623,14 @@ pub(crate) struct GuestArgs {
     /// The QEMU binary, if not the one on PATH
     #[arg(long, value_name = "FILE")]
     pub(crate) qemu: Option<PathBuf>,
+}
+
+/// A name and its value.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("not NAME=VALUE".to_owned()),
+    }
 }
 
 /// A number of things of which there must be one at least.

@@ -17,6 +17,7 @@ mod meter;
 mod most;
 mod policy;
 mod reason;
+pub mod simulation;
 
 use std::time::Duration;
 

@@ -1,10 +1,12 @@
 //! `vhive bench`: measurements, each of several ways in one run, as ratios.
 
+mod autoscale;
 mod boot;
 mod coldstart;
 mod control;
 mod gateway;
 mod lab;
+mod lines;
 mod node_process;
 mod pages;
 mod plot;
@@ -21,6 +23,7 @@ use crate::output;
 
 pub(crate) async fn run(global: &Global, bench: &Bench) -> Outcome {
     match bench {
+        Bench::Autoscale(args) => autoscale::run(args),
         Bench::Boot { rounds, node } => boot::run(global, *rounds, node).await,
         Bench::Coldstart(args) => coldstart::run(global, args).await,
         Bench::Pages { repetitions } => pages::run(global, *repetitions).await,
@@ -85,7 +88,7 @@ fn file_for_values(given: Option<&Path>, bench: &str) -> PathBuf {
 
 fn write(path: &Path, text: &str) -> Outcome {
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("wrote {}", path.display());
+    output::say(format_args!("wrote {}", path.display()))?;
     Ok(())
 }
 

@@ -1,14 +1,14 @@
-//! Bar plots as SVG.
+//! Bar plots as SVG, and what all plots are made of.
 
 use std::fmt::Write as _;
 
-const WIDTH: f64 = 820.0;
-const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 70.0;
-const RIGHT: f64 = 20.0;
-const TOP: f64 = 60.0;
-const BOTTOM: f64 = 40.0;
-const COLOURS: [&str; 3] = ["#4477aa", "#ee6677", "#777777"];
+pub(super) const WIDTH: f64 = 820.0;
+pub(super) const HEIGHT: f64 = 300.0;
+pub(super) const LEFT: f64 = 70.0;
+pub(super) const RIGHT: f64 = 20.0;
+pub(super) const TOP: f64 = 60.0;
+pub(super) const BOTTOM: f64 = 40.0;
+pub(super) const COLOURS: [&str; 3] = ["#4477aa", "#ee6677", "#777777"];
 /// Steps on the axis, about.
 const STEPS: f64 = 5.0;
 
@@ -30,18 +30,24 @@ pub(super) struct Bars {
 
 /// Panels below each other, whose vertical axes are in `unit`.
 pub(super) fn svg(title: &str, unit: &str, panels: &[Bars]) -> String {
-    let height = TOP + panels.len() as f64 * (HEIGHT + TOP);
+    let mut out = begin(title, panels.len());
+    for (index, panel) in panels.iter().enumerate() {
+        let top = TOP + index as f64 * (HEIGHT + TOP);
+        draw(&mut out, panel, unit, top);
+    }
+    out.push_str("</svg>\n");
+    out
+}
+
+/// The beginning of a document of so many panels.
+pub(super) fn begin(title: &str, panels: usize) -> String {
+    let height = TOP + panels as f64 * (HEIGHT + TOP);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
          viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
     text(&mut out, WIDTH / 2.0, 24.0, "middle", title);
-    for (index, panel) in panels.iter().enumerate() {
-        let top = TOP + index as f64 * (HEIGHT + TOP);
-        draw(&mut out, panel, unit, top);
-    }
-    out.push_str("</svg>\n");
     out
 }
 
@@ -100,7 +106,7 @@ fn draw(out: &mut String, panel: &Bars, unit: &str, top: f64) {
 }
 
 /// A round step: 1, 2 or 5 times a power of ten.
-fn step(highest: f64) -> f64 {
+pub(super) fn step(highest: f64) -> f64 {
     let rough = (highest / STEPS).max(f64::MIN_POSITIVE);
     let power = 10f64.powf(rough.log10().floor());
     let factor = [1.0, 2.0, 5.0]
@@ -109,7 +115,7 @@ fn step(highest: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-fn text(out: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
+pub(super) fn text(out: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
     let text = text
         .replace('&', "&amp;")
         .replace('<', "&lt;")
@@ -120,7 +126,12 @@ fn text(out: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
     );
 }
 
-fn rectangle(out: &mut String, (x, y): (f64, f64), (width, height): (f64, f64), series: usize) {
+pub(super) fn rectangle(
+    out: &mut String,
+    (x, y): (f64, f64),
+    (width, height): (f64, f64),
+    series: usize,
+) {
     let colour = COLOURS.get(series).copied().unwrap_or("#000000");
     let _ = writeln!(
         out,
@@ -128,7 +139,7 @@ fn rectangle(out: &mut String, (x, y): (f64, f64), (width, height): (f64, f64), 
     );
 }
 
-fn line(out: &mut String, (x1, y1): (f64, f64), (x2, y2): (f64, f64), colour: &str) {
+pub(super) fn line(out: &mut String, (x1, y1): (f64, f64), (x2, y2): (f64, f64), colour: &str) {
     let _ = writeln!(
         out,
         "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{colour}\"/>"
