@@ -60,9 +60,9 @@ pub(crate) enum Command {
     Doctor,
     /// Create or change a service from a manifest
     Apply(Apply),
-    /// List objects: services, revisions, configurations, routes, instances
+    /// List objects: services, revisions, configurations, routes, instances, autoscalers
     Get(Get),
-    /// All about one service, its revisions and instances
+    /// All about one service, its revisions and instances; or about one revision, and why it is scaled as it is
     Describe(Named),
     /// Delete services
     Delete(Delete),
@@ -536,7 +536,7 @@ pub(crate) struct Autoscale {
     /// The seconds from the wish for an instance until it answers
     #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = seconds)]
     pub(crate) cold_start: Duration,
-    /// containerConcurrency of the revision; 0 is no limit
+    /// Requests that one instance works on at once; 0 is no limit
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) concurrency: u32,
     /// An annotation of the revision, without autoscaling.knative.dev/ before it; may be given again

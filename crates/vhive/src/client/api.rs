@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     Snapshot,
     ConfigMap,
     Secret,
+    /// What scales a revision.
+    Autoscaler,
 }
 
 impl Kind {
@@ -51,6 +53,16 @@ impl Kind {
         (Self::Snapshot, &["snapshots", "snapshot", "snap"]),
         (Self::ConfigMap, &["configmaps", "configmap", "cm"]),
         (Self::Secret, &["secrets", "secret"]),
+        (
+            Self::Autoscaler,
+            &[
+                "autoscalers",
+                "podautoscalers",
+                "podautoscaler",
+                "kpa",
+                "pa",
+            ],
+        ),
     ];
 
     /// The kind that `word` names.
@@ -62,7 +74,7 @@ impl Kind {
         found.map(|(kind, _)| *kind).ok_or_else(|| {
             Failure::usage(format!("there is no kind {word:?}"))
                 .hint(
-                    "one of services, revisions, configurations, routes, instances, pods, events, snapshots, configmaps, secrets",
+                    "one of services, revisions, configurations, routes, instances, autoscalers, pods, events, snapshots, configmaps, secrets",
                 )
         })
     }
@@ -79,6 +91,7 @@ impl Kind {
             Self::Snapshot => "snapshots",
             Self::ConfigMap => "configmaps",
             Self::Secret => "secrets",
+            Self::Autoscaler => "podautoscalers",
         }
     }
 
@@ -95,6 +108,7 @@ impl Kind {
             Self::Snapshot => "Snapshot",
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
+            Self::Autoscaler => "PodAutoscaler",
         }
     }
 
@@ -102,6 +116,7 @@ impl Kind {
         let group = match self {
             Self::Pod | Self::Event | Self::ConfigMap | Self::Secret => "/api/v1",
             Self::Instance | Self::Snapshot => "/apis/vhive.dev/v1",
+            Self::Autoscaler => "/apis/autoscaling.internal.knative.dev/v1alpha1",
             _ => "/apis/serving.knative.dev/v1",
         };
         match namespace {

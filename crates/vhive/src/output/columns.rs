@@ -76,12 +76,14 @@ pub(crate) fn rows(
         Kind::Secret => &["NAME", "TYPE", "DATA", "AGE"],
         // Printed by the node, as `printed` has it.
         Kind::Pod | Kind::Event => &["NAME"],
+        Kind::Autoscaler => &["NAME", "DESIRED", "ACTUAL", "READY", "REASON"],
     });
     match kind {
         _ if !wide => {}
         Kind::Instance => header.extend(["PID", "MESSAGE"]),
         Kind::Snapshot => header.extend(["HYPERVISOR", "ROOT"]),
         Kind::ConfigMap | Kind::Secret | Kind::Pod | Kind::Event => {}
+        Kind::Autoscaler => header.push("WHY"),
         _ => header.push("MESSAGE"),
     }
     let rows = items.iter().map(|item| {
@@ -101,6 +103,7 @@ pub(crate) fn rows(
                 row.extend([text(item, "/status/hypervisor"), text(item, "/status/root")]);
             }
             Kind::ConfigMap | Kind::Secret | Kind::Pod | Kind::Event => {}
+            Kind::Autoscaler => row.push(why(item)),
             _ => row.push(condition(item, "Ready", "message")),
         }
         row
@@ -189,6 +192,12 @@ fn cells(kind: Kind, item: &Value) -> Vec<String> {
             age(&text(item, "/metadata/creationTimestamp")),
         ],
         Kind::Pod | Kind::Event => Vec::new(),
+        Kind::Autoscaler => vec![
+            text(item, "/status/desiredScale"),
+            text(item, "/status/actualScale"),
+            ready(),
+            reason(),
+        ],
         Kind::ConfigMap => vec![
             count(item, &["/data", "/binaryData"]),
             age(&text(item, "/metadata/creationTimestamp")),
@@ -199,6 +208,13 @@ fn cells(kind: Kind, item: &Value) -> Vec<String> {
             age(&text(item, "/metadata/creationTimestamp")),
         ],
     }
+}
+
+/// The reason of the last decision, in words.
+fn why(item: &Value) -> String {
+    let decisions = item.pointer("/status/decisions").and_then(Value::as_array);
+    let last = decisions.and_then(|all| all.last());
+    last.map_or_else(String::new, |last| text(last, "/message"))
 }
 
 /// How many fields the objects at these JSON pointers have together.
