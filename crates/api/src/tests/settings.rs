@@ -3,10 +3,10 @@
 use jiff::SignedDuration;
 use serde_json::json;
 
+use crate::admission::USER;
 use crate::meta::StringMap;
 use crate::resource::{CONFIG_MAPS, SERVICES};
 use crate::settings::{Autoscaler, Defaults, Settings, defaults};
-use crate::admission::USER;
 use crate::{admit, admit_with};
 
 fn data(pairs: &[(&str, &str)]) -> StringMap {

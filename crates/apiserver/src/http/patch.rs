@@ -45,13 +45,14 @@ impl Patch {
             _ => return Err(Failure::unsupported_media_type(&[JSON, MERGE, APPLY])),
         }
         let Document { value, duplicates } = body::parse(bytes, false)?;
-        let patch = match media_type {
-            MERGE => Self::Merge(value),
-            STRATEGIC => Self::Strategic(value),
-            _ => Self::Json(serde_json::from_value(value).map_err(|error| {
-                Failure::bad_request(format!("error decoding patch: {error}"))
-            })?),
-        };
+        let patch =
+            match media_type {
+                MERGE => Self::Merge(value),
+                STRATEGIC => Self::Strategic(value),
+                _ => Self::Json(serde_json::from_value(value).map_err(|error| {
+                    Failure::bad_request(format!("error decoding patch: {error}"))
+                })?),
+            };
         Ok((patch, duplicates))
     }
 

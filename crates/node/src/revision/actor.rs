@@ -576,7 +576,6 @@ impl Actor {
             handle: handle.clone(),
         });
         self.faces.begins(&handle, image_id, now);
-        self.wanted_since = Some(now);
         self.fleet.add(handle, given.clone(), share, now);
     }
 

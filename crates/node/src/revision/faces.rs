@@ -7,9 +7,7 @@ use jiff::Timestamp;
 use sandbox::{Handle, State};
 
 use crate::names;
-use crate::shown::{
-    About, Ended, Life, Obstacle, Place, Recorder, Scale, Shown, Sight, Template,
-};
+use crate::shown::{About, Ended, Life, Obstacle, Place, Recorder, Scale, Shown, Sight, Template};
 
 /// The instances of a revision that live, as they are shown, and the one that is to come.
 pub(super) struct Faces {

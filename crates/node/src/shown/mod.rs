@@ -130,7 +130,13 @@ impl Shown {
             end: Some(end),
             ..view(PODS)
         };
-        let views = vec![pods, view(EVENTS), view(SERVICES), view(INSTANCES), view(AUTOSCALERS)];
+        let views = vec![
+            pods,
+            view(EVENTS),
+            view(SERVICES),
+            view(INSTANCES),
+            view(AUTOSCALERS),
+        ];
         Views::new(views, self.memory.clone())
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::cli;
-use crate::client::api::{Api, Kind};
+use crate::client::api::{Api, Kind, Printed};
 use crate::exit::Outcome;
 use crate::output::{self, text};
 

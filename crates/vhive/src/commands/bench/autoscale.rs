@@ -61,7 +61,7 @@ fn policy(args: &Autoscale) -> Outcome<Policy> {
         autoscaler: config.clone(),
         ..Settings::default()
     };
-    api::admit_by(&settings, &REVISIONS, &mut revision, None)
+    api::admit_with(&settings, api::admission::USER, &REVISIONS, &mut revision, None)
         .map_err(|status| Failure::usage(status.message))?;
     Ok(Policy::of(&annotations, args.concurrency, &config))
 }
