@@ -16,22 +16,38 @@ pub struct HostRoute {
     pub targets: Vec<(RevisionKey, u32)>,
 }
 
-/// All hosts. Lookup takes constant time in the number of hosts and of targets.
-#[derive(Default)]
-pub(crate) struct Table(HashMap<Box<str>, Split>);
+/// All hosts. Lookup takes constant time in the number of hosts and of targets. A copy shares what it does not change.
+#[derive(Default, Clone)]
+pub(crate) struct Table(HashMap<Arc<str>, Arc<Split>>);
 
 impl Table {
     pub(crate) fn new(
         routes: &[HostRoute],
-        mut revision: impl FnMut(&RevisionKey) -> Arc<Revision>,
+        revision: impl FnMut(&RevisionKey) -> Arc<Revision>,
     ) -> Self {
+        let mut table = Self::default();
+        table.put(routes, revision);
+        table
+    }
+
+    /// Adds hosts, or replaces what they were.
+    pub(crate) fn put(
+        &mut self,
+        routes: &[HostRoute],
+        mut revision: impl FnMut(&RevisionKey) -> Arc<Revision>,
+    ) {
         let entry = |route: &HostRoute| {
             let weights: Vec<u32> = route.targets.iter().map(|(_, weight)| *weight).collect();
             let targets = route.targets.iter().map(|(key, _)| revision(key)).collect();
-            let host = normalise(&route.host).into_owned().into_boxed_str();
-            (host, Split::new(targets, &weights))
+            let host = Arc::from(normalise(&route.host));
+            (host, Arc::new(Split::new(targets, &weights)))
         };
-        Self(routes.iter().map(entry).collect())
+        self.0.extend(routes.iter().map(entry));
+    }
+
+    /// Takes a host out.
+    pub(crate) fn remove(&mut self, host: &str) {
+        self.0.remove(&*normalise(host));
     }
 
     /// The revision that gets this request; `None` if the host is not known or no target has a share.

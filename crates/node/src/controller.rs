@@ -24,6 +24,7 @@ use tracing::{debug, error, warn};
 
 use crate::agenda::Agenda;
 use crate::happenings;
+use crate::hosts::Hosts;
 use crate::revision::{Hands, Runner};
 use crate::shown::{Services, Template};
 use crate::sources::ObjectName;
@@ -62,7 +63,7 @@ pub(crate) struct Controller {
     /// Names of the revisions of each configuration.
     revisions: BTreeMap<FamilyKey, BTreeSet<String>>,
     /// Hosts of each route, as last published.
-    hosts: BTreeMap<FamilyKey, Vec<HostRoute>>,
+    hosts: Hosts<FamilyKey>,
     dirty: BTreeSet<FamilyKey>,
     /// Cancelled once the gateway knows all routes that there were at the start.
     serving: CancellationToken,
@@ -88,7 +89,7 @@ impl Controller {
             retiring: HashMap::new(),
             leaving: JoinSet::new(),
             revisions: BTreeMap::new(),
-            hosts: BTreeMap::new(),
+            hosts: Hosts::default(),
             dirty: BTreeSet::new(),
             serving,
             agenda: Agenda::default(),
@@ -156,7 +157,7 @@ impl Controller {
             .for_each(|(_, runner)| runner.tell_changed(None));
         // What was deleted unseen.
         self.dirty.extend(known.into_keys());
-        self.dirty.extend(self.hosts.keys().cloned());
+        self.dirty.extend(self.hosts.families().cloned());
         let gone: Vec<RevisionKey> = self
             .running
             .keys()
@@ -288,19 +289,18 @@ impl Controller {
     /// Runs the revisions of what is to be looked at, and tells the gateway where traffic goes.
     fn serve(&mut self) -> Vec<(FamilyKey, Family)> {
         let mut families = Vec::new();
-        let mut moved = false;
         for family_key in std::mem::take(&mut self.dirty) {
             let mut family = self.family(&family_key);
             self.run_revisions(&mut family);
-            moved |= self.note_hosts(&family_key, &family);
+            self.note_hosts(&family_key, &family);
             let route = family.route.as_ref();
             let domain = &self.settings.domain;
             self.services.show(&family_key, route, domain);
             families.push((family_key, family));
         }
-        if moved {
-            let all: Vec<HostRoute> = self.hosts.values().flatten().cloned().collect();
-            self.hands.gateway.set_routes(&all);
+        if let Some(changes) = self.hosts.take_changes() {
+            let gateway = &self.hands.gateway;
+            gateway.change_routes(&changes.routes, &changes.gone);
         }
         self.serving.cancel();
         families
@@ -443,8 +443,8 @@ impl Controller {
         }
     }
 
-    /// Notes the hosts of a family's route, and says whether they changed.
-    fn note_hosts(&mut self, family_key: &FamilyKey, family: &Family) -> bool {
+    /// Notes the hosts of a family's route.
+    fn note_hosts(&mut self, family_key: &FamilyKey, family: &Family) {
         let hosts: Vec<HostRoute> = match &family.route {
             Some(route) => {
                 routing::hosts(route, family.configuration.as_ref(), &self.settings.domain)
@@ -463,15 +463,7 @@ impl Controller {
             }
             None => Vec::new(),
         };
-        if self.hosts.get(family_key).map_or(&[][..], Vec::as_slice) == hosts.as_slice() {
-            return false;
-        }
-        if hosts.is_empty() {
-            self.hosts.remove(family_key);
-        } else {
-            self.hosts.insert(family_key.clone(), hosts);
-        }
-        true
+        self.hosts.set(family_key, hosts);
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use image::registry::Client;
 use image::{Digest, Image, Limits, Reference, RootImage, Store};
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use crate::pins::{self, Pins};
@@ -16,7 +17,12 @@ pub(crate) struct Images {
     pins: Pins,
     registry: Arc<Client>,
     limits: Arc<Limits>,
+    /// For reading and making files: each takes a thread.
+    hands: Arc<Semaphore>,
 }
+
+/// How many images are read, or made a root of, at the same time.
+const AT_ONCE: usize = 16;
 
 /// The image of a revision: what its name means when the revision is made, and from then on the same.
 #[derive(Debug, Clone)]
@@ -86,6 +92,7 @@ impl Images {
             store,
             registry: Arc::new(registry),
             limits: Arc::new(Limits::default()),
+            hands: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
 
@@ -145,10 +152,17 @@ impl Images {
         reference: &Reference,
         work: impl FnOnce(&Store, &Reference) -> T + Send + 'static,
     ) -> Result<T, Error> {
+        let stopped = || Error::Stopped(reference.clone());
+        let hand = self.hands.clone().acquire_owned().await;
+        let hand = hand.map_err(|_| stopped())?;
         let store = self.store.clone();
         let name = reference.clone();
-        tokio::task::spawn_blocking(move || work(&store, &name))
-            .await
-            .map_err(|_| Error::Stopped(reference.clone()))
+        tokio::task::spawn_blocking(move || {
+            let done = work(&store, &name);
+            drop(hand);
+            done
+        })
+        .await
+        .map_err(|_| stopped())
     }
 }

@@ -14,6 +14,7 @@ mod budget;
 mod controller;
 mod demand;
 mod happenings;
+mod hosts;
 mod images;
 mod instances;
 mod logs;

@@ -106,6 +106,31 @@ async fn a_route_may_come_before_its_revision() {
 }
 
 #[tokio::test]
+async fn hosts_that_change_leave_the_others_as_they_are() {
+    let instance = Instance::answering("hello").await;
+    let rig = Rig::start(RevisionConfig::default(), vec![instance.endpoint("a")]).await;
+    let routed = |host: &str| HostRoute {
+        host: host.to_owned(),
+        targets: vec![(key(), 100)],
+    };
+    let mut client = rig.http1().await;
+    let mut ask = async |host: &str| {
+        let request = Request::get("/").header("host", host).body(empty());
+        client.ask(request.unwrap()).await.status
+    };
+    let hosts = ["b.example", "C.example"].map(routed);
+    rig.gateway.change_routes(&hosts, &[]);
+    for host in [HOST, "b.example", "c.example"] {
+        assert_eq!(ask(host).await, StatusCode::OK, "{host}");
+    }
+    let gone = [HOST.to_owned(), "c.Example".to_owned()];
+    rig.gateway.change_routes(&[], &gone);
+    assert_eq!(ask(HOST).await, StatusCode::NOT_FOUND);
+    assert_eq!(ask("c.example").await, StatusCode::NOT_FOUND);
+    assert_eq!(ask("b.example").await, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn probes_are_answered_without_waking_the_function() {
     let mut rig = Rig::start(RevisionConfig::default(), vec![]).await;
     for (kind, status) in [("activator", 200), ("queue", 503), ("probe", 200)] {

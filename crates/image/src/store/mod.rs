@@ -31,7 +31,7 @@ pub(crate) use error::is_disk_full;
 use layout::Layout;
 pub(crate) use layout::MARKER;
 pub use pins::Pin;
-use references::References;
+use references::{LastRead, References};
 pub use root::RootImage;
 use session::Session;
 pub(crate) use staging::{Blob, BlobWriter, Staging, temporary};
@@ -47,6 +47,7 @@ struct Inner {
     layout: Layout,
     session: Session,
     held: root::Held,
+    references: LastRead,
 }
 
 /// An image in the store.
@@ -117,6 +118,7 @@ impl Store {
                 layout,
                 session,
                 held: root::Held::default(),
+                references: LastRead::default(),
             }),
         })
     }
@@ -125,8 +127,7 @@ impl Store {
     /// the same content is found whatever it was called.
     pub fn resolve(&self, reference: &Reference) -> Result<Option<Image>, Error> {
         let find = || -> Result<Option<Descriptor>, Error> {
-            let references = References::read(&self.layout().index())?;
-            Ok(references.find(reference).cloned())
+            Ok(self.references()?.find(reference).cloned())
         };
         let Some(found) = find()? else {
             return Ok(None);
@@ -141,7 +142,7 @@ impl Store {
 
     /// All images, by name. Damaged ones are in the list and say so.
     pub fn list(&self) -> Result<Vec<ImageInfo>, Error> {
-        let references = References::read(&self.layout().index())?;
+        let references = self.references()?;
         let info = |(reference, entry): (&Reference, &Descriptor)| {
             let mut info = ImageInfo {
                 reference: reference.clone(),
@@ -245,6 +246,10 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed.map_err(Error::io("remove", &path)),
         }
+    }
+
+    fn references(&self) -> Result<Arc<References>, Error> {
+        self.inner.references.now(&self.layout().index())
     }
 
     /// Changes the references. The caller holds the lock.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::references::References;
 use super::{Error, Store};
 use crate::Digest;
 use crate::manifest::Descriptor;
@@ -29,7 +28,7 @@ impl Store {
     /// Sets many pins in one write; the last word of each holder counts. If one of the images is not there, none is set.
     pub fn set_pins(&self, pins: &[Pin]) -> Result<(), Error> {
         let _lock = self.layout().lock()?;
-        let references = References::read(&self.layout().index())?;
+        let references = self.references()?;
         let wanted = pins.iter().map(|pin| (&pin.holder, pin.image.as_ref()));
         let wanted: BTreeMap<&String, Option<&Digest>> = wanted.collect();
         let news = wanted
@@ -56,7 +55,7 @@ impl Store {
     /// Takes the pins of all holders away that are not to be kept. Content goes with [`Store::gc`].
     pub fn retain_pins(&self, keep: impl Fn(&str) -> bool) -> Result<(), Error> {
         let _lock = self.layout().lock()?;
-        let references = References::read(&self.layout().index())?;
+        let references = self.references()?;
         if references.holders().all(&keep) {
             return Ok(());
         }

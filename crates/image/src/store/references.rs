@@ -1,7 +1,11 @@
 //! The list of references: `index.json` of the layout.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Error;
 use crate::manifest::{Descriptor, Index, PINNED_FOR, REF_NAME};
@@ -15,16 +19,64 @@ pub(super) struct References {
     other: Vec<Descriptor>,
 }
 
+/// The list as it was last read. It has an entry for each revision that runs, and is looked at for each that comes.
+#[derive(Debug, Default)]
+pub(super) struct LastRead(Mutex<Option<(Stamp, Arc<References>)>>);
+
+/// Tells one file from another: each change makes a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+impl LastRead {
+    /// The list as it is now; the file is read again only if it is another.
+    pub(super) fn now(&self, path: &Path) -> Result<Arc<References>, Error> {
+        let Some(file) = open(path)? else {
+            return Ok(Arc::default());
+        };
+        let facts = file.metadata().map_err(Error::io("read", path))?;
+        let stamp = Stamp {
+            inode: facts.ino(),
+            size: facts.len(),
+            changed: (facts.ctime(), facts.ctime_nsec()),
+        };
+        // Whoever waits needs not read it.
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, references)) = &*last
+            && *known == stamp
+        {
+            return Ok(references.clone());
+        }
+        let references = Arc::new(References::parse(file, path)?);
+        *last = Some((stamp, references.clone()));
+        Ok(references)
+    }
+}
+
+fn open(path: &Path) -> Result<Option<File>, Error> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path)(error)),
+    }
+}
+
 impl References {
     /// Reads the file; none is an empty list.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self::default());
-            }
-            Err(error) => return Err(Error::io("read", path)(error)),
-        };
+        match open(path)? {
+            Some(file) => Self::parse(file, path),
+            None => Ok(Self::default()),
+        }
+    }
+
+    fn parse(mut file: File, path: &Path) -> Result<Self, Error> {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)
+            .map_err(Error::io("read", path))?;
         let index: Index =
             serde_json::from_slice(&bytes).map_err(|source| Error::IndexDamaged {
                 path: path.to_owned(),
