@@ -110,25 +110,24 @@ pub fn hosts(
     let rollout = traffic::recorded(route).filter(|_| traffic::is_gradual(route));
     let tags: BTreeSet<&str> = targets.iter().map(|target| target.tag).collect();
     for tag in tags.into_iter().filter(|tag| !tag.is_empty()) {
-        let of_tag: Vec<Target<'_>> = match rollout.as_ref().and_then(|it| it.stage(tag)) {
-            Some(stage) => stage
-                .revisions
-                .iter()
+        let stage = rollout.as_ref().and_then(|it| it.stage(tag));
+        let of_tag: Vec<Target<'_>> = if let Some(stage) = stage {
+            let shares = stage.revisions.iter();
+            shares
                 .map(|share| Target {
                     tag,
                     revision: &share.revision_name,
                     percent: share.percent,
                 })
-                .collect(),
+                .collect()
+        } else {
             // The host of a tag has all of its target's traffic, whatever the target's share of the Route's host is.
-            None => {
-                let newest = targets.iter().rev().find(|target| target.tag == tag);
-                let all = newest.map(|target| Target {
-                    percent: 100,
-                    ..*target
-                });
-                all.into_iter().collect()
-            }
+            let newest = targets.iter().rev().find(|target| target.tag == tag);
+            let all = newest.map(|target| Target {
+                percent: 100,
+                ..*target
+            });
+            all.into_iter().collect()
         };
         add(tag, &shares(&of_tag));
     }

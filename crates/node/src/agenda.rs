@@ -55,22 +55,22 @@ impl<T: Ord + Clone> Agenda<T> {
 mod tests {
     use super::*;
 
-    fn at(second: i64) -> Option<Timestamp> {
-        Some(Timestamp::from_second(second).unwrap())
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
     }
 
     #[test]
     fn what_is_due_is_taken_once_in_order_and_a_new_time_replaces_the_old() {
         let mut agenda = Agenda::default();
         for (thing, second) in [("a", 5), ("b", 3), ("c", 9), ("a", 7), ("d", 4)] {
-            agenda.set(thing, at(second));
+            agenda.set(thing, Some(at(second)));
         }
         agenda.set("d", None);
-        assert_eq!(agenda.next(), at(3));
-        assert_eq!(agenda.take_due(at(2).unwrap()), [""; 0]);
-        assert_eq!(agenda.take_due(at(7).unwrap()), ["b", "a"]);
-        assert_eq!(agenda.take_due(at(7).unwrap()), [""; 0]);
-        assert_eq!(agenda.next(), at(9));
+        assert_eq!(agenda.next(), Some(at(3)));
+        assert_eq!(agenda.take_due(at(2)), [""; 0]);
+        assert_eq!(agenda.take_due(at(7)), ["b", "a"]);
+        assert_eq!(agenda.take_due(at(7)), [""; 0]);
+        assert_eq!(agenda.next(), Some(at(9)));
         agenda.set("c", None);
         assert_eq!(agenda.next(), None);
     }

@@ -48,7 +48,9 @@ async fn follow(store: &Store) {
                 events = watch.next() => events,
                 () = until(retry) => Ok(Vec::new()),
             };
-            refused.into_iter().for_each(|key| graph.touch(key));
+            for key in refused {
+                graph.touch(key);
+            }
             match events {
                 Ok(events) => note(&mut graph, &events),
                 Err(Error::Closed) => return,

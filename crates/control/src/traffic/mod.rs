@@ -109,7 +109,7 @@ pub(crate) fn merged(targets: Vec<TrafficTarget>) -> Vec<TrafficTarget> {
 fn duration_of(route: &Route) -> Option<f64> {
     let (_, text) = annotation::rollout_duration(&route.metadata.annotations)?;
     let duration = duration::parse(text)?;
-    (duration.as_secs() > 0).then(|| duration.as_secs_f64())
+    (duration.as_secs() > 0).then_some(duration.as_secs_f64())
 }
 
 /// How it was at rest, from the shares in the status. They do not name the Configuration: it is the goal's.

@@ -238,7 +238,7 @@ fn each_step_takes_from_the_newest_of_the_older_ones() {
     ] {
         let (newest, _) = *shares(&before).last().unwrap();
         let goal = || rollout(&[stage(&[(newest, 100)])]);
-        let early = goal().step(&rollout(&[before.clone()]), at(-1));
+        let early = goal().step(&rollout(std::slice::from_ref(&before)), at(-1));
         assert_eq!(shares(&early.configurations[0]), shares(&before), "{name}");
         let result = goal().step(&rollout(&[before]), at(0));
         assert_eq!(shares(&result.configurations[0]), expected, "{name}");
