@@ -53,9 +53,9 @@ impl NodeProcess {
         let kernels = kernels
             .canonicalize()
             .with_context(|| format!("cannot find {}", kernels.display()))?;
-        let link = folder.path().join("kernels");
-        std::os::unix::fs::symlink(&kernels, &link)
-            .with_context(|| format!("cannot link {}", link.display()))?;
+        let own = folder.path().join("kernels");
+        std::os::unix::fs::symlink(&kernels, &own)
+            .with_context(|| format!("cannot link {}", own.display()))?;
         let binary = std::env::current_exe().context("cannot find this program's file")?;
         let mut process = Command::new(&binary)
             .arg("--data-dir")
