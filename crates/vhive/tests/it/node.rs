@@ -156,3 +156,20 @@ fn ten_functions_answer_when_called_cold_at_the_same_time() {
     machine.stop();
     assert_eq!(machine.leftovers(), Vec::<String>::new());
 }
+
+#[test]
+fn a_node_makes_the_image_of_the_sample_function_unless_there_is_one() {
+    const NAME: &str = "dev.local/helloworld:latest";
+    let mut machine = Machine::new();
+    machine.build_box();
+    machine.ok(&["image", "tag", "dev.local/box", NAME]);
+    let of_the_user = machine.ok(&["image", "ls"]);
+    machine.up();
+    machine.stop();
+    assert_eq!(machine.ok(&["image", "ls"]), of_the_user);
+    machine.ok(&["image", "rm", NAME]);
+    machine.up();
+    let listed = machine.ok(&["image", "ls"]);
+    assert!(listed.contains(NAME) && listed != of_the_user, "{listed}");
+    machine.stop();
+}
