@@ -1,9 +1,13 @@
 //! `/openapi/v2`, from which a `kubectl` before 1.25 checks what it applies and learns of `--dry-run=server`, and before 1.27 explains.
 //!
-//! It is the same as `/openapi/v3`, told in the older form, and in Protobuf alone: those clients ask for nothing else.
+//! It is the same as `/openapi/v3`, told in the older form, and in Protobuf alone, which those clients ask for.
 
 use api::Resource;
-use http::{HeaderValue, Method, StatusCode, header::CONTENT_TYPE, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE},
+    request::Parts,
+};
 use prost::Message;
 use serde_json::{Map, Value, json};
 
@@ -16,9 +20,25 @@ pub(super) fn get(parts: &Parts) -> Answer {
     if parts.method != Method::GET && parts.method != Method::HEAD {
         return Err(Failure::method_not_allowed());
     }
+    if !accepts_protobuf(&parts.headers) {
+        return Err(Failure::not_acceptable());
+    }
     let mut answer = json_response(StatusCode::OK, document(api::kinds()).encode_to_vec());
     answer.headers_mut().insert(CONTENT_TYPE, MEDIA_TYPE);
     Ok(answer)
+}
+
+/// `kubectl` asks for `application/com.github.proto-openapi.spec.v2@v1.0+protobuf`, and takes the type as it is written now.
+fn accepts_protobuf(headers: &HeaderMap) -> bool {
+    let named = headers.get_all(ACCEPT).iter();
+    let named: Vec<&str> = named.filter_map(|value| value.to_str().ok()).collect();
+    let mut ranges = named.iter().flat_map(|it| it.split(',')).map(str::trim);
+    named.is_empty()
+        || ranges.any(|range| {
+            range.starts_with("application/com.github.proto-openapi.spec.v2")
+                || range.starts_with("application/*")
+                || range.starts_with("*/*")
+        })
 }
 
 fn document(resources: &[Resource]) -> Document {
@@ -333,6 +353,23 @@ mod tests {
         let value = labels.additional_properties.as_ref().unwrap();
         let value = value.schema.as_ref().unwrap().kind.clone();
         assert_eq!(value.unwrap().value, ["string"]);
+    }
+
+    #[test]
+    fn who_wants_another_form_is_told_that_there_is_none() {
+        for (accept, accepted) in [
+            (
+                "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+                true,
+            ),
+            ("application/json, */*", true),
+            ("application/json", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, accept.parse().unwrap());
+            assert_eq!(accepts_protobuf(&headers), accepted, "{accept}");
+        }
+        assert!(accepts_protobuf(&HeaderMap::new()));
     }
 
     #[test]
