@@ -4,13 +4,14 @@
 //!   Active ─── deleted ───► Terminating: nothing new comes in ───► what is in it is deleted ───► nothing is: gone
 //! ```
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use api::{
     core::{FINALIZER, Namespace},
     resource::NAMESPACES,
 };
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -21,6 +22,9 @@ use crate::store::{
 /// Namespaces that are made at a start and cannot be deleted: where clients look when they are told nothing, and where those of
 /// Knative and of Kubernetes look for what those keep for themselves.
 const PERMANENT: [&str; 3] = ["default", "knative-serving", "kube-system"];
+
+/// What could not be written is tried again after this.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// Whether a namespace may not be deleted.
 pub(crate) fn is_permanent(name: &str) -> bool {
@@ -69,13 +73,21 @@ async fn follow(store: &Store) {
         };
         loop {
             let leaving = leaving(store);
+            let mut failed = false;
             for namespace in &leaving {
-                act(store, namespace).await;
+                failed |= act(store, namespace).await.is_err();
             }
-            match next(&mut watch, &leaving).await {
-                Ok(()) => {}
-                Err(Error::Closed) => return,
-                Err(error) => {
+            let next = next(&mut watch, &leaving);
+            let next = if failed {
+                // No event tells that a disk has room again.
+                timeout(RETRY, next).await
+            } else {
+                Ok(next.await)
+            };
+            match next {
+                Ok(Ok(())) | Err(_) => {}
+                Ok(Err(Error::Closed)) => return,
+                Ok(Err(error)) => {
                     warn!(%error, "namespaces lost their place in the log, and are all looked at again");
                     break;
                 }
@@ -108,8 +120,8 @@ async fn next(watch: &mut Watch, leaving: &BTreeSet<String>) -> Result<(), Error
     }
 }
 
-/// Takes a namespace one step on.
-async fn act(store: &Store, namespace: &str) {
+/// Takes a namespace one step on; an error if there is something that could not be written.
+async fn act(store: &Store, namespace: &str) -> Result<(), Error> {
     let inside = store.everything().objects.into_iter();
     let mut inside: Vec<(Object, Value)> = inside
         .filter(|object| object.key().namespace() == namespace)
@@ -120,6 +132,7 @@ async fn act(store: &Store, namespace: &str) {
     }
     // What others are made from goes first, so that nobody makes them again.
     inside.sort_by_key(|(_, value)| !value["metadata"]["ownerReferences"].is_null());
+    let mut result = Ok(());
     for (object, value) in inside {
         if is_leaving(&value) {
             continue;
@@ -134,15 +147,17 @@ async fn act(store: &Store, namespace: &str) {
             Ok(_) | Err(Error::NotFound(_) | Error::Precondition { .. }) => {}
             Err(error) => {
                 warn!(%error, object = %object.key(), "cannot be deleted with its namespace");
+                result = Err(error);
             }
         }
     }
+    result
 }
 
 /// Takes the finalizer from a namespace that has nothing in it.
-async fn release(store: &Store, name: &str) {
+async fn release(store: &Store, name: &str) -> Result<(), Error> {
     let Some(namespace) = key(name).and_then(|key| store.get(&key)) else {
-        return;
+        return Ok(());
     };
     let mut value = namespace.value();
     if let Some(finalizers) = value["spec"]["finalizers"].as_array_mut() {
@@ -152,8 +167,12 @@ async fn release(store: &Store, name: &str) {
         Ok(_) => info!(namespace = name, "emptied a namespace"),
         // The event of what was faster comes here.
         Err(Error::NotFound(_) | Error::Modified { .. }) => {}
-        Err(error) => warn!(%error, namespace = name, "an empty namespace cannot be let go"),
+        Err(error) => {
+            warn!(%error, namespace = name, "an empty namespace cannot be let go");
+            return Err(error);
+        }
     }
+    Ok(())
 }
 
 fn is_leaving(object: &Value) -> bool {

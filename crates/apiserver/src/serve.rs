@@ -37,7 +37,7 @@ use tracing::{debug, warn};
 
 use crate::{
     auth::{Authenticator, User},
-    http::{Attributes, authorize, error::unauthorized, is_health_path},
+    http::{Attributes, Record, authorize, error::unauthorized, is_health_path},
     metrics::Metrics,
 };
 
@@ -186,10 +186,15 @@ async fn admitted(
         let Some(user) = holder.or_else(token) else {
             return unauthorized().into_response();
         };
-        if let Err(refusal) = authorize(&user, what) {
-            return refusal.into_response();
-        }
+        let allowed = authorize(&user, what);
         request.extensions_mut().insert(user);
+        if let Err(refusal) = allowed {
+            let response = refusal.into_response();
+            if let Some(record) = Record::of(&request) {
+                record.write(response.status());
+            }
+            return response;
+        }
     }
     match server.router.clone().oneshot(request).await {
         Ok(response) => response,

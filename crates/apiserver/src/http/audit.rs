@@ -11,7 +11,7 @@ use tracing::info;
 use crate::auth::User;
 
 /// A write that is under way.
-pub(super) struct Record {
+pub(crate) struct Record {
     user: String,
     method: Method,
     path: String,
@@ -22,7 +22,7 @@ pub(super) struct Record {
 
 impl Record {
     /// None where nothing is written.
-    pub(super) fn of(request: &Request<Body>) -> Option<Self> {
+    pub(crate) fn of(request: &Request<Body>) -> Option<Self> {
         let method = request.method();
         if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
             return None;
@@ -43,7 +43,7 @@ impl Record {
     }
 
     /// Writes the line.
-    pub(super) fn write(self, code: StatusCode) {
+    pub(crate) fn write(self, code: StatusCode) {
         info!(
             target: "audit",
             user = self.user,

@@ -48,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::virtual_resources::{End, Refused, View, Views};
 pub(crate) use self::{
+    audit::Record,
     authorize::{Attributes, check as authorize},
     health::is_health_path,
 };
@@ -115,7 +116,7 @@ pub fn router(mut config: Config) -> Router {
 type Answer = Result<Response, Failure>;
 
 async fn dispatch(State(config): State<Arc<Config>>, request: Request) -> Response {
-    let record = audit::Record::of(&request);
+    let record = Record::of(&request);
     let response = route(&config, request)
         .await
         .unwrap_or_else(IntoResponse::into_response);
