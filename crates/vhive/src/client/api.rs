@@ -28,6 +28,7 @@ pub(crate) enum Kind {
     Pod,
     Event,
     Snapshot,
+    Namespace,
     ConfigMap,
     Secret,
     /// What scales a revision.
@@ -51,6 +52,7 @@ impl Kind {
         (Self::Pod, &["pods", "pod", "po"]),
         (Self::Event, &["events", "event", "ev"]),
         (Self::Snapshot, &["snapshots", "snapshot", "snap"]),
+        (Self::Namespace, &["namespaces", "namespace", "ns"]),
         (Self::ConfigMap, &["configmaps", "configmap", "cm"]),
         (Self::Secret, &["secrets", "secret"]),
         (
@@ -74,7 +76,7 @@ impl Kind {
         found.map(|(kind, _)| *kind).ok_or_else(|| {
             Failure::usage(format!("there is no kind {word:?}"))
                 .hint(
-                    "one of services, revisions, configurations, routes, instances, autoscalers, pods, events, snapshots, configmaps, secrets",
+                    "one of services, revisions, configurations, routes, instances, autoscalers, pods, events, snapshots, namespaces, configmaps, secrets",
                 )
         })
     }
@@ -89,6 +91,7 @@ impl Kind {
             Self::Pod => "pods",
             Self::Event => "events",
             Self::Snapshot => "snapshots",
+            Self::Namespace => "namespaces",
             Self::ConfigMap => "configmaps",
             Self::Secret => "secrets",
             Self::Autoscaler => "podautoscalers",
@@ -106,6 +109,7 @@ impl Kind {
             Self::Pod => "Pod",
             Self::Event => "Event",
             Self::Snapshot => "Snapshot",
+            Self::Namespace => "Namespace",
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
             Self::Autoscaler => "PodAutoscaler",
@@ -114,6 +118,8 @@ impl Kind {
 
     fn path(self, namespace: Option<&str>) -> String {
         let group = match self {
+            // In none itself.
+            Self::Namespace => return "/api/v1/namespaces".to_owned(),
             Self::Pod | Self::Event | Self::ConfigMap | Self::Secret => "/api/v1",
             Self::Instance | Self::Snapshot => "/apis/vhive.dev/v1",
             Self::Autoscaler => "/apis/autoscaling.internal.knative.dev/v1alpha1",
@@ -322,7 +328,15 @@ impl Api {
         match self.find(kind, namespace, name).await? {
             None => {
                 let path = format!("{}?fieldValidation=Strict", kind.path(Some(namespace)));
-                let created = self.request(Method::POST, &path, Some(object)).await?;
+                let created = self.request(Method::POST, &path, Some(object)).await;
+                let created = created.map_err(|failure| {
+                    if !failure.is_not_found() {
+                        return failure;
+                    }
+                    failure.hint(format!(
+                        "make the namespace first: kubectl create namespace {namespace}"
+                    ))
+                })?;
                 Ok((created, Applied::Created))
             }
             Some(before) => {

@@ -23,12 +23,23 @@ pub(crate) async fn run(api: &Api, args: &cli::Apply) -> Outcome {
     let mut objects = objects
         .into_iter()
         .map(|object| {
-            let object = completed(object, args)?;
-            Ok((Kind::parse(&text(&object, "/kind"))?, object))
+            let mut object = completed(object, args)?;
+            let kind = Kind::parse(&text(&object, "/kind"))?;
+            if kind == Kind::Namespace
+                && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
+            {
+                // It is in none itself.
+                metadata.remove("namespace");
+            }
+            Ok((kind, object))
         })
         .collect::<Outcome<Vec<_>>>()?;
-    // What functions take values and files from has to be there before they can start.
-    objects.sort_by_key(|(kind, _)| !matches!(kind, Kind::ConfigMap | Kind::Secret));
+    // What others are in, and what functions take values and files from, has to be there before they can start.
+    objects.sort_by_key(|(kind, _)| match kind {
+        Kind::Namespace => 0,
+        Kind::ConfigMap | Kind::Secret => 1,
+        _ => 2,
+    });
     for (kind, object) in objects {
         let namespace = text(&object, "/metadata/namespace");
         let name = text(&object, "/metadata/name");

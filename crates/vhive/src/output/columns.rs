@@ -72,6 +72,7 @@ pub(crate) fn rows(
             "RESTORES",
             "AGE",
         ],
+        Kind::Namespace => &["NAME", "STATUS", "AGE"],
         Kind::ConfigMap => &["NAME", "DATA", "AGE"],
         Kind::Secret => &["NAME", "TYPE", "DATA", "AGE"],
         // Printed by the node, as `printed` has it.
@@ -82,7 +83,7 @@ pub(crate) fn rows(
         _ if !wide => {}
         Kind::Instance => header.extend(["PID", "MESSAGE"]),
         Kind::Snapshot => header.extend(["HYPERVISOR", "ROOT"]),
-        Kind::ConfigMap | Kind::Secret | Kind::Pod | Kind::Event => {}
+        Kind::Namespace | Kind::ConfigMap | Kind::Secret | Kind::Pod | Kind::Event => {}
         Kind::Autoscaler => header.push("WHY"),
         _ => header.push("MESSAGE"),
     }
@@ -102,7 +103,7 @@ pub(crate) fn rows(
             Kind::Snapshot => {
                 row.extend([text(item, "/status/hypervisor"), text(item, "/status/root")]);
             }
-            Kind::ConfigMap | Kind::Secret | Kind::Pod | Kind::Event => {}
+            Kind::Namespace | Kind::ConfigMap | Kind::Secret | Kind::Pod | Kind::Event => {}
             Kind::Autoscaler => row.push(why(item)),
             _ => row.push(condition(item, "Ready", "message")),
         }
@@ -189,6 +190,10 @@ fn cells(kind: Kind, item: &Value) -> Vec<String> {
                 reason if reason.is_empty() => text(item, "/status/phase"),
                 reason => reason,
             },
+            age(&text(item, "/metadata/creationTimestamp")),
+        ],
+        Kind::Namespace => vec![
+            text(item, "/status/phase"),
             age(&text(item, "/metadata/creationTimestamp")),
         ],
         Kind::Pod | Kind::Event => Vec::new(),

@@ -160,3 +160,31 @@ fn an_image_is_removed_by_its_own_name_and_by_no_other() {
     let unknown = remove("dev.local/fn:latest");
     assert_eq!(unknown.status.code(), Some(3), "{}", said(&unknown));
 }
+
+#[test]
+fn a_user_gets_a_token_and_loses_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::create_dir(folder.path().join("pki")).expect("as a node makes it");
+    let kubeconfig = |arguments: &[&str]| {
+        let mut command = vhive();
+        command.arg("--data-dir").arg(folder.path());
+        command.arg("kubeconfig").args(arguments);
+        command.output().expect("vhive starts")
+    };
+    let made = kubeconfig(&["--user", "ada", "--read-only"]);
+    let text = String::from_utf8_lossy(&made.stdout);
+    assert!(text.contains("token: ada."), "{}", said(&made));
+    assert!(!text.contains("client-key-data"), "{text}");
+    let written = kubeconfig(&["--user", "bob", "--path"]);
+    assert!(
+        String::from_utf8_lossy(&written.stdout).ends_with("kubeconfig-bob\n"),
+        "{}",
+        said(&written)
+    );
+    assert_eq!(kubeconfig(&["--revoke", "ada"]).status.code(), Some(0));
+    let absent = kubeconfig(&["--revoke", "ada"]);
+    assert_eq!(absent.status.code(), Some(3), "{}", said(&absent));
+    let wrong = kubeconfig(&["--user", "../ada"]);
+    assert_eq!(wrong.status.code(), Some(1), "{}", said(&wrong));
+    assert_eq!(kubeconfig(&["--read-only"]).status.code(), Some(2));
+}

@@ -13,5 +13,6 @@ mod cluster;
 mod kn;
 mod kubectl;
 mod long_running;
+mod namespaces;
 mod same_every_time;
 mod transcript;
