@@ -260,6 +260,37 @@ mod tests {
     }
 
     #[test]
+    fn an_autoscaler_says_what_it_wants_and_last_of_all_why() {
+        let told = json!({"status": {"decisions": [{"message": "before"}, {"message": "now"}]}});
+        assert_eq!(last_decision(&told, now()), "now");
+        assert_eq!(last_decision(&json!({}), now()), Value::Null);
+        let kpa = Resource {
+            group: "autoscaling.internal.knative.dev",
+            version: "v1alpha1",
+            kind: "PodAutoscaler",
+            plural: "podautoscalers",
+            singular: "podautoscaler",
+            short_names: &[],
+            namespaced: true,
+        };
+        let names = columns(&kpa)
+            .into_iter()
+            .flatten()
+            .map(|column| column.name);
+        assert_eq!(
+            names.collect::<Vec<_>>(),
+            [
+                "Name",
+                "DesiredScale",
+                "ActualScale",
+                "Ready",
+                "Reason",
+                "Why"
+            ]
+        );
+    }
+
+    #[test]
     fn a_pods_status_is_what_its_container_does_or_that_it_is_leaving() {
         let pod = |phase: &str, state: Value| json!({"status": {"phase": phase, "containerStatuses": [{"state": state, "restartCount": 0}]}});
         let leaving = json!({

@@ -102,7 +102,7 @@ const BODIES: &[&str] = &[
     "a: !!binary x",
     "\u{0}",
     "k8s\0",
-    "k8s\0\n\u{f}\n\u{2}v1\u{12}\tConfigMap\u{12}\u{1b}\n\u{11}\n\u{1}c\u{12}\0\u{1a}\0\"\0*\02\08\0B\0\u{12}\u{6}\n\u{1}a\u{12}\u{1}b\u{1a}\0\"\0",
+    "k8s\0\n\u{f}\n\u{2}v1\u{12}\tConfigMap\u{12}\u{1b}\n\u{11}\n\u{1}c\u{12}\0\u{1a}\0\"\0*\u{0}2\u{0}8\0B\0\u{12}\u{6}\n\u{1}a\u{12}\u{1}b\u{1a}\0\"\0",
 ];
 
 fn request() -> impl Strategy<Value = (String, String, String, String)> {

@@ -66,6 +66,14 @@ impl Inside {
         )
     }
 
+    /// What is at a path, as text.
+    pub(crate) async fn text(&self, path: &str) -> String {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
     /// A watch, of which nothing is read yet.
     pub(crate) async fn watch(&self, path: &str) -> Lines {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use apiserver::store::Options;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::server::{SERVICES, Server};
+use crate::{
+    inside::Inside,
+    server::{SERVICES, Server},
+};
 
 /// Names with labels, and values.
-async fn counted(server: &Server) -> BTreeMap<String, f64> {
+async fn counted(server: &Server) -> BTreeMap<String, String> {
     let answer = server
         .client
         .get(server.url("/metrics"))
@@ -26,7 +30,7 @@ async fn counted(server: &Server) -> BTreeMap<String, f64> {
     samples
         .map(|line| {
             let (name, value) = line.rsplit_once(' ').unwrap();
-            (name.to_owned(), value.parse().unwrap())
+            (name.to_owned(), value.to_owned())
         })
         .collect()
 }
@@ -48,36 +52,40 @@ async fn requests_objects_and_commits_are_counted() {
         let name = format!(
             "apiserver_request_total{{verb=\"{verb}\",{labels},subresource=\"\",code=\"{code}\"}}"
         );
-        counted.get(&name).copied()
+        counted.get(&name).map(String::as_str)
     };
-    assert_eq!(request("CREATE", services, 201), Some(2.0));
-    assert_eq!(request("GET", services, 404), Some(1.0));
-    assert_eq!(request("DELETE", services, 200), Some(1.0));
+    assert_eq!(request("CREATE", services, 201), Some("2"));
+    assert_eq!(request("GET", services, 404), Some("1"));
+    assert_eq!(request("DELETE", services, 200), Some("1"));
     let unknown = "group=\"\",resource=\"unknown\"";
     assert_eq!(
         request("GET", unknown, 404),
-        Some(2.0),
+        Some("2"),
         "what is not served is one"
     );
     let durations =
         format!("apiserver_request_duration_seconds_count{{verb=\"CREATE\",{services}}}");
-    assert_eq!(counted[&durations], 2.0);
+    assert_eq!(counted[&durations], "2");
     assert_eq!(
         counted["apiserver_storage_objects{resource=\"services.serving.knative.dev\"}"],
-        1.0
+        "1"
     );
     assert_eq!(
         counted["apiserver_storage_objects{resource=\"namespaces\"}"],
-        3.0
+        "3"
     );
     assert_eq!(
         counted["vhive_store_resource_version"],
-        server.store.resource_version() as f64
+        server.store.resource_version().to_string()
     );
-    let commits = counted["vhive_store_commit_duration_seconds_count"];
-    assert!((1.0..=6.0).contains(&commits), "{commits}");
-    assert!(counted["process_resident_memory_bytes"] > 1e6);
-    assert!(counted["process_cpu_seconds_total"] > 0.0);
+    let commits: u32 = counted["vhive_store_commit_duration_seconds_count"]
+        .parse()
+        .unwrap();
+    assert!((1..=6).contains(&commits), "{commits}");
+    let resident: u64 = counted["process_resident_memory_bytes"].parse().unwrap();
+    assert!(resident > 1 << 20);
+    let cpu: f64 = counted["process_cpu_seconds_total"].parse().unwrap();
+    assert!(cpu > 0.0);
 }
 
 #[tokio::test]
@@ -94,15 +102,15 @@ async fn watches_are_counted_while_they_are_open_and_by_their_events() {
     let mut lines = 0;
     while lines < 2 {
         let piece = watch.chunk().await.unwrap().unwrap();
-        lines += piece.iter().filter(|byte| **byte == b'\n').count();
+        lines += piece.split(|byte| *byte == b'\n').count() - 1;
     }
     let services = "{resource=\"services.serving.knative.dev\"}";
     let open = format!("apiserver_registered_watchers{services}");
     let during = counted(&server).await;
-    assert_eq!(during[&open], 1.0);
+    assert_eq!(during[&open], "1");
     assert_eq!(
         during[&format!("apiserver_watch_events_total{services}")],
-        2.0
+        "2"
     );
     let timed = during
         .keys()
@@ -112,4 +120,24 @@ async fn watches_are_counted_while_they_are_open_and_by_their_events() {
     while watch.chunk().await.unwrap().is_some() {}
     drop(watch);
     server.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_watch_that_nobody_has_any_more_is_not_open() {
+    let inside = Inside::new(Options::default()).await;
+    let open = "apiserver_registered_watchers{resource=\"services.serving.knative.dev\"}";
+    let watch = inside.watch(&format!("{SERVICES}?watch=true")).await;
+    assert!(
+        inside
+            .text("/metrics")
+            .await
+            .contains(&format!("{open} 1\n"))
+    );
+    drop(watch);
+    assert!(
+        inside
+            .text("/metrics")
+            .await
+            .contains(&format!("{open} 0\n"))
+    );
 }

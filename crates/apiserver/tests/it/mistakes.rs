@@ -125,9 +125,9 @@ async fn a_watch_replays_what_happened_since_its_version() {
 async fn who_writes_a_status_owns_it_under_the_subresource() {
     let server = Server::start().await;
     server.create("a").await;
-    let path = format!("{SERVICES}/a/status?fieldManager=controller");
+    let status = format!("{SERVICES}/a/status?fieldManager=controller");
     let patch = json!({"status": {"url": "http://a.example.com"}});
-    let (code, object) = server.send(Method::PATCH, &path, &patch).await;
+    let (code, object) = server.send(Method::PATCH, &status, &patch).await;
     assert_eq!(code, 200);
     let owners = object["metadata"]["managedFields"].as_array().unwrap();
     let entry = owners
@@ -147,7 +147,7 @@ async fn who_writes_a_status_owns_it_under_the_subresource() {
         )
     );
     assert_eq!(owners.len(), 2, "who made it owns the rest");
-    let (_, again) = server.send(Method::PATCH, &path, &patch).await;
+    let (_, again) = server.send(Method::PATCH, &status, &patch).await;
     assert_eq!(again, object, "what changes nothing is no write");
     // A write of the rest leaves it.
     let edit = json!({"metadata": {"labels": {"x": "y"}}});

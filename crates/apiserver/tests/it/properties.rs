@@ -126,10 +126,10 @@ async fn add_up(patches: Vec<(Kind, Option<u8>)>) {
                 ("merge", "application/merge-patch+json", patch)
             }
             Kind::Json => {
-                let path = "/metadata/labels/json";
+                let place = "/metadata/labels/json";
                 let patch = match &value {
-                    Some(value) => json!([{"op": "add", "path": path, "value": value}]),
-                    None if labels.contains_key("json") => json!([{"op": "remove", "path": path}]),
+                    Some(value) => json!([{"op": "add", "path": place, "value": value}]),
+                    None if labels.contains_key("json") => json!([{"op": "remove", "path": place}]),
                     None => json!([]),
                 };
                 ("json", "application/json-patch+json", patch)
@@ -144,17 +144,17 @@ async fn add_up(patches: Vec<(Kind, Option<u8>)>) {
                 ("apply", "application/apply-patch+yaml", patch)
             }
         };
-        let path = format!("{SERVICES}/a?fieldManager=me");
-        let (code, patched) = inside
-            .send("PATCH", &path, media_type, patch.to_string())
+        let target = format!("{SERVICES}/a?fieldManager=me");
+        let (code, after) = inside
+            .send("PATCH", &target, media_type, patch.to_string())
             .await;
-        assert_eq!(code, 200, "{patched}");
+        assert_eq!(code, 200, "{after}");
         match value {
             Some(value) => drop(labels.insert(label, value)),
             None => drop(labels.remove(label)),
         }
-        assert_eq!(patched["metadata"]["labels"], json!(labels), "{patch}");
-        assert_eq!(patched["spec"], made["spec"]);
+        assert_eq!(after["metadata"]["labels"], json!(labels), "{patch}");
+        assert_eq!(after["spec"], made["spec"]);
     }
 }
 
@@ -224,11 +224,11 @@ async fn told_as_listed(writes: Vec<(u8, Option<bool>)>) {
                 break;
             }
         }
-        let list = inside
+        let shown = inside
             .send("GET", &format!("{MAPS}?{selector}"), JSON, String::new())
             .await
             .1;
-        let listed: BTreeMap<String, Value> = list["items"]
+        let listed: BTreeMap<String, Value> = shown["items"]
             .as_array()
             .unwrap()
             .iter()

@@ -26,16 +26,16 @@ async fn send(server: &Server, method: Method, path: &str, body: &'static [u8]) 
 #[tokio::test]
 async fn what_kubectl_creates_and_deletes_as_messages_is_answered_in_json() {
     let server = Server::start().await;
-    let core = "/api/v1/namespaces";
-    let (code, made) = send(&server, Method::POST, core, NAMESPACE).await;
+    let namespaces = "/api/v1/namespaces";
+    let (code, made) = send(&server, Method::POST, namespaces, NAMESPACE).await;
     assert_eq!((code, &made["status"]["phase"]), (201, &json!("Active")));
-    let secrets = format!("{core}/team/secrets");
+    let secrets = format!("{namespaces}/team/secrets");
     let (code, made) = send(&server, Method::POST, &secrets, SECRET).await;
     assert_eq!(
         (code, &made["data"], &made["type"]),
         (201, &json!({"a": "Yg=="}), &json!("Opaque"))
     );
-    let maps = format!("{core}/team/configmaps");
+    let maps = format!("{namespaces}/team/configmaps");
     let (code, made) = send(&server, Method::POST, &maps, CONFIG_MAP).await;
     assert_eq!((code, &made["data"]), (201, &json!({"a": "b"})));
     let one = format!("{maps}/c");

@@ -12,6 +12,45 @@ fn wrong_usage_exits_with_2() {
 }
 
 #[test]
+fn a_trace_is_played_without_a_node_and_written_as_values_and_as_a_plot() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    let trace = "time_s,duration_s\n0.5,0.5\n20,0.5\n";
+    std::fs::write(path("trace.csv"), trace).expect("a file");
+    let play = |more: &[&str]| {
+        vhive()
+            .current_dir(folder.path())
+            .args(["bench", "autoscale", "--trace", "trace.csv"])
+            .args(["--csv", "seconds.csv", "--annotation", "window=6s"])
+            .args(more)
+            .output()
+            .expect("vhive starts")
+    };
+    let played = play(&[]);
+    assert!(played.status.success(), "{}", said(&played));
+    let values = std::fs::read_to_string(path("seconds.csv")).expect("values");
+    let reasons: Vec<&str> = values
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split(',').nth(10))
+        .collect();
+    assert_eq!(
+        (reasons.first(), reasons.last()),
+        (Some(&"Waiting"), Some(&"Idle"))
+    );
+    let plot = std::fs::read_to_string(path("seconds.svg")).expect("a plot");
+    assert_eq!(plot.matches("<polyline").count(), 4);
+
+    let refused = play(&["--config", "stable-window=1s"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(
+        said(&refused).contains("stable-window = 1s, must be in [6s; 1h0m0s] range"),
+        "{}",
+        said(&refused)
+    );
+}
+
+#[test]
 fn without_a_node_commands_say_how_to_start_one() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let output = vhive()

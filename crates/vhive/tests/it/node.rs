@@ -30,6 +30,14 @@ fn a_function_lives_from_apply_to_delete() {
             .contains("helloworld listens on port 50051")
     );
     assert!(machine.ok(&["describe", "hello"]).contains("hello-00001"));
+    let revision = machine.ok(&["describe", "hello-00001"]);
+    let (_, decisions) = revision.split_once("Decisions:").expect("decisions");
+    assert!(
+        decisions.contains("initial-scale: it has to show that it works"),
+        "{revision}"
+    );
+    let autoscalers = machine.ok(&["get", "autoscalers", "-o", "wide"]);
+    assert!(autoscalers.contains("hello-00001"), "{autoscalers}");
 
     eventually("scale to zero", || {
         machine.object("revisions", "hello-00001")["status"]["actualReplicas"] == 0
