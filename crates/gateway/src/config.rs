@@ -19,6 +19,9 @@ pub struct RevisionConfig {
     pub protocol: Protocol,
     /// `containerConcurrency`: most requests at once in one instance; 0 is no limit.
     pub container_concurrency: u32,
+    /// `target-burst-capacity`: requests that the instances must be able to take on top of what they have, before more than
+    /// ten times what they can take at once is refused. 0 is none; negative is more than there ever can be.
+    pub target_burst_capacity: i64,
     /// `timeoutSeconds`: from the moment an instance takes the request until the end of the response.
     /// Time spent in the queue is bounded by `queue_timeout` instead, so that a function with a short
     /// timeout can still be started from zero.
@@ -32,12 +35,13 @@ pub struct RevisionConfig {
 }
 
 impl Default for RevisionConfig {
-    /// Knative's defaults: no concurrency limit, 300 s in all, and 600 s (the progress deadline) to wait
+    /// Knative's defaults: no concurrency limit, room for a burst of 211 requests, 300 s in all, and 600 s (the progress deadline) to wait
     /// for an instance.
     fn default() -> Self {
         Self {
             protocol: Protocol::Http1,
             container_concurrency: 0,
+            target_burst_capacity: 211,
             timeout: Duration::from_secs(300),
             response_start_timeout: Duration::ZERO,
             idle_timeout: Duration::ZERO,

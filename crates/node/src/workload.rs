@@ -21,6 +21,7 @@ use crate::sources::{self, Given, ObjectName, Sources, Wishes, expand};
 
 /// The annotation that says how a restored guest's memory arrives.
 const MEMORY: &str = "vhive.dev/memory";
+const BURST_CAPACITY: &str = "autoscaling.knative.dev/target-burst-capacity";
 const DEFAULT_PORT: u16 = 8080;
 const DEFAULT_MEMORY_MIB: u32 = 256;
 /// Less does not boot a distribution's kernel.
@@ -154,6 +155,7 @@ impl Workload {
                     Protocol::Http1
                 },
                 container_concurrency: concurrency,
+                target_burst_capacity: burst_capacity(&metadata.annotations),
                 timeout: seconds(revision.spec.timeout_seconds.or(Some(300))),
                 response_start_timeout: seconds(revision.spec.response_start_timeout_seconds),
                 idle_timeout: seconds(revision.spec.idle_timeout_seconds),
@@ -301,6 +303,15 @@ fn memory(annotations: &StringMap) -> Result<Option<Memory>, Error> {
     }
 }
 
+/// What the annotation says of bursts, or else Knative's default.
+fn burst_capacity(annotations: &StringMap) -> i64 {
+    let text = annotations.get(BURST_CAPACITY);
+    let number = text.and_then(|it| it.parse::<f64>().ok());
+    number.map_or(RevisionConfig::default().target_burst_capacity, |it| {
+        it.ceil() as i64
+    })
+}
+
 fn port(container: &Container, guest: Option<String>) -> Result<u16, Error> {
     if let Some(text) = guest {
         return text.parse().map_err(|_| Error::GuestPort(text));
@@ -426,6 +437,19 @@ mod tests {
         }))
         .unwrap();
         Workload::of(&revision)
+    }
+
+    #[test]
+    fn room_for_bursts_is_the_annotations_or_knatives() {
+        for (annotations, expected) in [
+            (json!({}), 211),
+            (json!({BURST_CAPACITY: "0"}), 0),
+            (json!({BURST_CAPACITY: "-1"}), -1),
+            (json!({BURST_CAPACITY: "70.5"}), 71),
+        ] {
+            let annotations = serde_json::from_value(annotations).unwrap();
+            assert_eq!(burst_capacity(&annotations), expected);
+        }
     }
 
     #[test]

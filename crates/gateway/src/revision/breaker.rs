@@ -9,7 +9,9 @@
 //! ```
 //!
 //! The queue has two bounds. With no backend it is the activator's queue, bounded by a large fixed number.
-//! With backends it is the breaker's, bounded by ten times what they can take at once. A queue that built up
+//! With backends it is the breaker's, bounded by ten times what they can take at once, but only once they could
+//! take the burst that the revision is to bear (`target-burst-capacity`) on top of what there is: before, Knative
+//! has its activator in the way. A queue that built up
 //! while there was no backend keeps the activator's bound until it has shrunk below the breaker's: the
 //! instances that will drain it are still to come.
 
@@ -31,6 +33,8 @@ pub(crate) struct Full(pub(crate) usize);
 pub(crate) struct Breaker<W> {
     limit: u32,
     activator_queue: usize,
+    /// Requests; negative is any number.
+    burst_capacity: i64,
     serving: Vec<Arc<Backend>>,
     draining: Vec<Arc<Backend>>,
     waiting: BTreeMap<Ticket, W>,
@@ -45,6 +49,7 @@ impl<W> Breaker<W> {
         Self {
             limit,
             activator_queue,
+            burst_capacity: 0,
             serving: Vec::new(),
             draining: Vec::new(),
             waiting: BTreeMap::new(),
@@ -57,6 +62,10 @@ impl<W> Breaker<W> {
 
     pub(crate) fn set_limit(&mut self, limit: u32) {
         self.limit = limit;
+    }
+
+    pub(crate) fn set_burst_capacity(&mut self, burst_capacity: i64) {
+        self.burst_capacity = burst_capacity;
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -166,10 +175,21 @@ impl<W> Breaker<W> {
         if self.is_ready() && self.waiting.len() < breaker {
             self.activating = false;
         }
-        if self.activating || self.limit == 0 {
+        if self.activating || self.limit == 0 || self.awaits_burst() {
             self.activator_queue
         } else {
             breaker.min(self.activator_queue)
+        }
+    }
+
+    /// Whether the backends could not take the burst that is to be expected (upstream: excess burst capacity below zero).
+    fn awaits_burst(&self) -> bool {
+        let capacity = self.limit as usize * self.serving.len();
+        let present = self.in_flight + self.waiting.len();
+        match usize::try_from(self.burst_capacity) {
+            Ok(0) => false,
+            Ok(burst) => capacity < burst.saturating_add(present),
+            Err(_) => true,
         }
     }
 

@@ -194,3 +194,23 @@ fn a_backend_that_returns_while_draining_still_counts_its_requests() {
     breaker.release(&held);
     assert!(Arc::ptr_eq(&breaker.admit(None).unwrap(), &held));
 }
+
+#[test]
+fn room_for_a_burst_keeps_the_activators_bound_until_the_backends_could_take_it() {
+    let bound = |burst: i64, backends: usize, waiting: u32| {
+        let mut breaker = Breaker::new(5, 1000);
+        breaker.set_burst_capacity(burst);
+        set(&mut breaker, ids(backends));
+        while breaker.admit(None).is_some() {}
+        for request in 0..waiting {
+            breaker.enqueue(request).unwrap();
+        }
+        (waiting..2000).find_map(|request| breaker.enqueue(request).err())
+    };
+    // Two backends take 10 at once, and let 100 wait.
+    assert_eq!(bound(0, 2, 0), Some(Full(100)));
+    assert_eq!(bound(211, 2, 0), Some(Full(1000)));
+    assert_eq!(bound(-1, 4, 0), Some(Full(1000)));
+    // They are busy: not even a burst of one fits.
+    assert_eq!(bound(1, 2, 0), Some(Full(1000)));
+}

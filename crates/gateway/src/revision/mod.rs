@@ -98,6 +98,9 @@ impl Revision {
         let mut state = self.state();
         state.config = Some(config);
         state.breaker.set_limit(config.container_concurrency);
+        state
+            .breaker
+            .set_burst_capacity(config.target_burst_capacity);
         self.dispatch(state);
     }
 

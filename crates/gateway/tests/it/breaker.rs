@@ -8,9 +8,11 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::instance::{Instance, text};
 use crate::rig::{HOST, Rig, empty, get, key};
 
+/// Without room for bursts.
 fn limited(container_concurrency: u32) -> RevisionConfig {
     RevisionConfig {
         container_concurrency,
+        target_burst_capacity: 0,
         ..RevisionConfig::default()
     }
 }
@@ -113,4 +115,35 @@ async fn requests_over_the_limit_queue_in_order_and_then_are_refused() {
         assert_eq!(task.await.unwrap().status, StatusCode::OK);
     }
     assert_eq!(instance.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_burst_waits_at_an_instance_that_is_there_as_it_does_at_none() {
+    let go = Arc::new(Semaphore::new(0));
+    let instance = Instance::http({
+        let go = go.clone();
+        move |_| {
+            let go = go.clone();
+            async move {
+                go.acquire().await.unwrap().forget();
+                text("done")
+            }
+        }
+    })
+    .await;
+    let config = RevisionConfig {
+        container_concurrency: 1,
+        ..RevisionConfig::default()
+    };
+    let rig = Rig::start(config, vec![instance.endpoint("a")]).await;
+    let mut tasks = Vec::new();
+    for _ in 0..50 {
+        tasks.push(rig.spawn_get().await);
+    }
+    rig.until(|stats| stats.queued == 49).await;
+    go.add_permits(50);
+    for task in tasks {
+        assert_eq!(task.await.unwrap().status, StatusCode::OK);
+    }
+    assert_eq!(rig.gateway.stats(&key()).responses[4], 0);
 }
