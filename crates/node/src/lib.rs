@@ -20,6 +20,7 @@ mod instances;
 mod logs;
 mod names;
 mod pins;
+mod probes;
 mod revision;
 mod settings;
 mod shown;

@@ -13,10 +13,11 @@ use api::serving::{Revision, condition, label};
 use gateway::{Protocol, RevisionConfig, RevisionKey};
 use image::{Digest, Image, Reference, RootImage};
 use jiff::Timestamp;
-use sandbox::{Memory, Probe, Process, SnapshotUse, Spec};
+use sandbox::{Memory, Process, SnapshotUse, Spec};
 use serde_json::Value;
 
 use crate::images::Wanted;
+use crate::probes::{self, Probes};
 use crate::sources::{self, Given, ObjectName, Sources, Wishes, expand};
 
 /// The annotation that says how a restored guest's memory arrives.
@@ -46,7 +47,7 @@ pub(crate) struct Workload {
     workdir: String,
     user: Option<String>,
     port: u16,
-    probe: Probe,
+    probes: Probes,
     /// How memory arrives, if it says.
     memory: Option<Memory>,
     vcpus: u32,
@@ -85,8 +86,8 @@ pub(crate) enum Error {
     GuestPort(String),
     #[error("{MEMORY}: {0:?} is none of auto, file, lazy and reap")]
     Memory(String),
-    #[error("a probe with {0} is not supported yet: use httpGet or tcpSocket")]
-    Probe(&'static str),
+    #[error(transparent)]
+    Probe(#[from] probes::Unsupported),
 }
 
 impl Workload {
@@ -145,7 +146,7 @@ impl Workload {
             workdir: container.working_dir.clone(),
             user: user(container),
             port,
-            probe: probe(container, port)?,
+            probes: Probes::of(container, port)?,
             vcpus: vcpus(container)?,
             memory_mib: memory_mib(container)?,
             gateway: RevisionConfig {
@@ -275,8 +276,9 @@ impl Workload {
             memory_mib: self.memory_mib,
             log,
             port: self.port,
-            probe: self.probe.clone(),
-            ready_deadline: READY_DEADLINE,
+            probe: self.probes.readiness.clone(),
+            checks: self.probes.checks.clone(),
+            ready_deadline: READY_DEADLINE + self.probes.allowance(),
             snapshot: memory.map(|memory| SnapshotUse {
                 key: self.snapshot_key(),
                 memory: self.memory.unwrap_or(memory),
@@ -343,49 +345,6 @@ fn user(container: &Container) -> Option<String> {
     Some(id("runAsGroup").map_or_else(|| user.to_string(), |group| format!("{user}:{group}")))
 }
 
-fn probe(container: &Container, port: u16) -> Result<Probe, Error> {
-    let Some(probe) = &container.readiness_probe else {
-        return Ok(Probe::Tcp { port });
-    };
-    let port_of = |value: &Value| {
-        value
-            .as_u64()
-            .and_then(|it| u16::try_from(it).ok())
-            .filter(|it| *it != 0)
-            .unwrap_or(port)
-    };
-    if let Some(get) = &probe.http_get {
-        let headers = get.http_headers.iter().filter_map(|header| {
-            Some((
-                header.get("name")?.as_str()?.to_owned(),
-                header.get("value")?.as_str()?.to_owned(),
-            ))
-        });
-        let path = if get.path.is_empty() {
-            "/".to_owned()
-        } else {
-            get.path.clone()
-        };
-        return Ok(Probe::Http {
-            port: port_of(&get.port),
-            path,
-            headers: headers.collect(),
-        });
-    }
-    if probe.exec.is_some() {
-        return Err(Error::Probe("exec"));
-    }
-    if probe.grpc.is_some() {
-        return Err(Error::Probe("grpc"));
-    }
-    Ok(Probe::Tcp {
-        port: probe
-            .tcp_socket
-            .as_ref()
-            .map_or(port, |socket| port_of(&socket.port)),
-    })
-}
-
 /// The limit, or else the request, of a resource.
 fn asked<'a>(container: &'a Container, name: &str) -> Option<&'a String> {
     container
@@ -440,19 +399,6 @@ mod tests {
     }
 
     #[test]
-    fn room_for_bursts_is_the_annotations_or_knatives() {
-        for (annotations, expected) in [
-            (json!({}), 211),
-            (json!({BURST_CAPACITY: "0"}), 0),
-            (json!({BURST_CAPACITY: "-1"}), -1),
-            (json!({BURST_CAPACITY: "70.5"}), 71),
-        ] {
-            let annotations = serde_json::from_value(annotations).unwrap();
-            assert_eq!(burst_capacity(&annotations), expected);
-        }
-    }
-
-    #[test]
     fn the_stub_containers_of_vhive_run_their_real_image() {
         let workload = workload(&json!({
             "image": "crccheck/hello-world:latest",
@@ -485,6 +431,19 @@ mod tests {
     }
 
     #[test]
+    fn room_for_bursts_is_the_annotations_or_knatives() {
+        for (annotations, expected) in [
+            (json!({}), 211),
+            (json!({BURST_CAPACITY: "0"}), 0),
+            (json!({BURST_CAPACITY: "-1"}), -1),
+            (json!({BURST_CAPACITY: "70.5"}), 71),
+        ] {
+            let annotations = serde_json::from_value(annotations).unwrap();
+            assert_eq!(burst_capacity(&annotations), expected);
+        }
+    }
+
+    #[test]
     fn resources_become_whole_cpus_and_mebibytes() {
         let workload = workload(
             &json!({"image": "a", "resources": {"limits": {"cpu": "1500m", "memory": "512Mi"}}}),
@@ -504,7 +463,7 @@ mod tests {
         let error =
             workload(&json!({"image": "a", "readinessProbe": {"exec": {"command": ["true"]}}}))
                 .unwrap_err();
-        assert!(error.to_string().contains("httpGet or tcpSocket"));
+        assert!(error.to_string().contains("httpGet, tcpSocket or grpc"));
     }
 
     #[test]

@@ -131,6 +131,8 @@ pub struct Spec {
     pub port: u16,
     /// How to tell that the function is ready.
     pub probe: Probe,
+    /// When that is tried, and what else is asked of the function.
+    pub checks: Checks,
     /// From the start of the function's program until its probe succeeds.
     pub ready_deadline: Duration,
     /// Restores it from this snapshot if there is one, and allows one to be taken. Without, it is booted.
@@ -218,8 +220,63 @@ pub enum Probe {
         /// Headers to send; `Host` has a default.
         headers: Vec<(String, String)>,
     },
+    /// It says of a service, by `grpc.health.v1.Health/Check`, that it is serving.
+    Grpc {
+        /// Where.
+        port: u16,
+        /// The service; empty for the server as a whole.
+        service: String,
+    },
     /// It is ready once its program runs.
     None,
+}
+
+/// When a probe is tried, and how often it takes to believe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Before the first attempt.
+    pub initial_delay: Duration,
+    /// From one attempt to the next. Zero, for readiness alone, is without much of a pause until it succeeds.
+    pub period: Duration,
+    /// What one attempt may take, if there is a period.
+    pub timeout: Duration,
+    /// Successes in a row after which the function is well, if there is a period.
+    pub success_threshold: u32,
+    /// Failures in a row after which it is not.
+    pub failure_threshold: u32,
+}
+
+impl Default for Timing {
+    /// Without a pause.
+    fn default() -> Self {
+        Self {
+            initial_delay: Duration::ZERO,
+            period: Duration::ZERO,
+            timeout: Duration::from_secs(1),
+            success_threshold: 1,
+            failure_threshold: 3,
+        }
+    }
+}
+
+/// A probe, and when it is tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What is tried.
+    pub probe: Probe,
+    /// When.
+    pub timing: Timing,
+}
+
+/// What is asked of a function beside whether it is ready, and when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// Whether it has started: before, nothing else is asked. If it fails, the instance does.
+    pub startup: Option<Check>,
+    /// When its [`Spec::probe`] is tried.
+    pub readiness: Timing,
+    /// Whether it still works, once it is ready. If it fails, the instance does.
+    pub liveness: Option<Check>,
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ mod state;
 mod turns;
 mod users;
 
-pub use config::{Config, Memory, Probe, SnapshotUse, Spec};
+pub use config::{Check, Checks, Config, Memory, Probe, SnapshotUse, Spec, Timing};
 pub use instance::{Handle, Phase, Record, SaveError};
 pub use recovery::Recovered;
 pub use sandbox::{Error, Sandbox};

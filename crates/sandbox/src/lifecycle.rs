@@ -104,6 +104,8 @@ pub(crate) enum Event {
     StepFailed,
     /// The deadline of the step, or the grace of the drain, is over.
     DeadlinePassed,
+    /// The function's liveness probe has failed as often as it may.
+    Unhealthy,
     /// The agent reported that the function ended.
     FunctionEnded {
         exit: Exit,
@@ -212,6 +214,7 @@ pub(crate) fn step(stage: Stage, event: Event) -> (Stage, Action) {
         (Starting(Step::Restore | Step::Resume), why) if breaks(why) => fail(Reason::RestoreFailed),
         (Saving(_), why) if breaks(why) => fail(Reason::SaveFailed),
         (Starting(_) | Ready, E::HypervisorDied) => fail(Reason::HypervisorDied),
+        (Ready, E::Unhealthy) => fail(Reason::Unhealthy),
         (Starting(_) | Ready, E::MemoryLost) => fail(Reason::MemoryLost),
         (Starting(_) | Ready, E::FunctionEnded { oom: true, .. }) => fail(Reason::OutOfMemory),
         (Starting(_), E::FunctionEnded { exit, .. }) => fail(Reason::ExitedEarly(exit)),
@@ -345,6 +348,7 @@ mod tests {
             (6, oom, Reason::OutOfMemory),
             (6, Event::AgentLost, Reason::AgentProtocol),
             (6, Event::HypervisorDied, Reason::HypervisorDied),
+            (6, Event::Unhealthy, Reason::Unhealthy),
         ] {
             assert_eq!(
                 step(up(reached), event),
@@ -509,6 +513,7 @@ mod tests {
             1 => Just(Event::AgentLost),
             1 => Just(Event::HypervisorDied),
             1 => Just(Event::MemoryLost),
+            1 => Just(Event::Unhealthy),
             1 => Just(STOP),
             1 => Just(KILL),
             1 => Just(Event::Released),

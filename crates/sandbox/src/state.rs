@@ -74,6 +74,8 @@ pub enum Reason {
     NeverListened,
     /// The function ended after it was ready.
     Exited(Exit),
+    /// The function's liveness probe failed as often in a row as it may.
+    Unhealthy,
     /// The guest's kernel killed the function for want of memory.
     OutOfMemory,
     /// The hypervisor's process ended.
@@ -99,6 +101,7 @@ impl Reason {
             Self::ExitedEarly(_) => "ExitedEarly",
             Self::NeverListened => "NeverListened",
             Self::Exited(_) => "Exited",
+            Self::Unhealthy => "Unhealthy",
             Self::OutOfMemory => "OutOfMemory",
             Self::HypervisorDied => "HypervisorDied",
             Self::MemoryLost => "MemoryLost",

@@ -298,7 +298,7 @@ impl Actor {
             return;
         }
         // It was ready, though that may have been too short to be seen.
-        self.ever_ready |= matches!(failure.reason, Reason::Exited(_));
+        self.ever_ready |= matches!(failure.reason, Reason::Exited(_) | Reason::Unhealthy);
         self.backoff.failed(
             &FailedTry {
                 started: life.map_or(now, |life| life.started),

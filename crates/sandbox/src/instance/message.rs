@@ -43,12 +43,16 @@ pub(super) fn failure(reason: Reason, about: &Circumstances<'_>) -> Failure {
         Reason::AgentProtocol => format!("the guest's agent failed: {detail}"),
         Reason::StartFailed => format!("the function could not be started: {detail}"),
         Reason::ExitedEarly(exit) => format!("the function {exit} before it was ready"),
+        Reason::NeverListened if about.detail.is_some() => {
+            format!("the function did not start: {detail}")
+        }
         Reason::NeverListened => format!(
             "the function was not ready within {:?}: {}",
             about.ready_deadline,
             expected(about.probe)
         ),
         Reason::Exited(exit) => format!("the function {exit}"),
+        Reason::Unhealthy => format!("the function does not work any more: {detail}"),
         Reason::OutOfMemory => format!(
             "the function ran out of memory, of which its guest has {} MiB; give it more with \
              resources.limits.memory",
@@ -68,6 +72,7 @@ pub(super) fn failure(reason: Reason, about: &Circumstances<'_>) -> Failure {
         Reason::ExitedEarly(_)
         | Reason::NeverListened
         | Reason::Exited(_)
+        | Reason::Unhealthy
         | Reason::OutOfMemory => quote(&mut message, "it printed last", &about.log),
         Reason::BootTimedOut
         | Reason::AgentProtocol
@@ -104,6 +109,9 @@ fn expected(probe: &Probe) -> String {
         }
         Probe::Http { port, path, .. } => format!(
             "it must answer GET {path} on port {port}, on all addresses, with a status from 200 to 399"
+        ),
+        Probe::Grpc { port, service } => format!(
+            "it must answer grpc.health.v1.Health/Check for {service:?} on port {port}, on all addresses, with SERVING"
         ),
         Probe::None => "it never started".into(),
     }

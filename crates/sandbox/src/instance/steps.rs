@@ -19,7 +19,7 @@ use super::TAIL;
 use super::folder::Record;
 use super::task::Environment;
 use crate::arrival::Served;
-use crate::config::{Config, Probe, Spec};
+use crate::config::{Checks, Config, Probe, Spec};
 use crate::logs::{Progress, Writer};
 use crate::place::{END, Place};
 use crate::turns::Turn;
@@ -34,7 +34,7 @@ pub(super) enum Outcome {
     Hypervisor(Result<Machine, String>),
     Agent(Result<Session, AgentError>),
     Function(Result<(Commands, Events), AgentError>),
-    Ready,
+    Ready(Result<(), String>),
     Restored(Result<Restored, String>),
     Clone(Result<(Commands, Events), AgentError>),
     Quiescing(Result<(), String>),
@@ -210,13 +210,20 @@ pub(super) async fn start_function(
     )
 }
 
-/// Waits for the function's probe to succeed.
-pub(super) async fn await_readiness(namespace: Option<Arc<NetNs>>, probe: Probe) -> Outcome {
-    match namespace {
-        Some(namespace) => probe::succeeds(&namespace, &probe).await,
+/// Waits for the function's probes to succeed.
+pub(super) async fn await_readiness(
+    namespace: Option<Arc<NetNs>>,
+    probe: Probe,
+    checks: Checks,
+) -> Outcome {
+    let ready = match namespace {
+        Some(namespace) => probe::ready(probe::dial(namespace), &probe, &checks).await,
         None => std::future::pending().await,
-    }
-    Outcome::Ready
+    };
+    Outcome::Ready(ready.map_err(|_: probe::NotStarted| {
+        let often = checks.startup.map_or(0, |it| it.timing.failure_threshold);
+        format!("its startup probe failed {often} times in a row")
+    }))
 }
 
 /// Asks the agent to end the function.

@@ -26,6 +26,7 @@ use crate::lifecycle::{Action, Drain, Event, Stage, step};
 use crate::logs::{Progress, Stream, Writer};
 use crate::network::Pool as Networks;
 use crate::place::Place;
+use crate::probe;
 use crate::snapshots::{Origin, Snapshot, Snapshots};
 use crate::spares::Spares;
 use crate::state::{Exit, Failure, Reason, State};
@@ -88,6 +89,8 @@ pub(crate) struct Task {
     phase: Instant,
     /// Until it is ready or fails, if it is restored.
     turn: Option<Turn>,
+    /// While it is ready, the end of its function's health.
+    liveness: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// What the part that failed said of itself.
     trouble: Option<String>,
 
@@ -121,6 +124,7 @@ enum Happened {
     Said(Result<Said, agent::Error>),
     Died(Death),
     MemoryLost(String),
+    Unhealthy,
 }
 
 impl Task {
@@ -142,6 +146,7 @@ impl Task {
             deadline: None,
             phase: Instant::now(),
             turn: None,
+            liveness: None,
             trouble: None,
             snapshot,
             save: None,
@@ -236,7 +241,8 @@ impl Task {
                 self.deadline = Instant::now().checked_add(self.spec.ready_deadline);
                 let place = self.place.as_ref();
                 let namespace = place.map(|place| place.network.namespace.clone());
-                self.begin(steps::await_readiness(namespace, self.spec.probe.clone()));
+                let (probe, checks) = (self.spec.probe.clone(), self.spec.checks.clone());
+                self.begin(steps::await_readiness(namespace, probe, checks));
             }
             Action::AskToStop { grace } => {
                 let over = Instant::now().checked_add(grace);
@@ -357,6 +363,7 @@ impl Task {
                 outcome = present(&mut self.step) => Happened::StepDone(outcome),
                 said = hear(&mut self.events) => Happened::Said(said),
                 error = arrival::lost(self.served.as_ref()) => Happened::MemoryLost(error),
+                () = unhealthy(&mut self.liveness) => Happened::Unhealthy,
                 death = death(&mut self.machine), if self.ended.is_none() => Happened::Died(death),
             };
             let event = match happened {
@@ -373,6 +380,18 @@ impl Task {
                 Happened::MemoryLost(error) => {
                     self.trouble = Some(error);
                     Some(Event::MemoryLost)
+                }
+                Happened::Unhealthy => {
+                    self.liveness = None;
+                    let checks = &self.spec.checks;
+                    let often = checks
+                        .liveness
+                        .as_ref()
+                        .map(|it| it.timing.failure_threshold);
+                    let often = often.unwrap_or(0);
+                    self.trouble =
+                        Some(format!("its liveness probe failed {often} times in a row"));
+                    Some(Event::Unhealthy)
                 }
                 Happened::Died(death) => {
                     self.ended = Some(death);
@@ -451,7 +470,7 @@ impl Task {
                 self.tell_volumes();
                 Event::FunctionStarted
             }
-            Outcome::Ready => {
+            Outcome::Ready(Ok(())) => {
                 self.deadline = None;
                 self.end_phase("function");
                 Event::FunctionReady
@@ -461,6 +480,7 @@ impl Task {
             Outcome::Released => Event::Released,
             Outcome::Place(Err(trouble))
             | Outcome::Hypervisor(Err(trouble))
+            | Outcome::Ready(Err(trouble))
             | Outcome::Restored(Err(trouble))
             | Outcome::Quiescing(Err(trouble))
             | Outcome::Written(Err(trouble)) => {
@@ -538,8 +558,19 @@ impl Task {
         self.phase = now;
     }
 
+    /// Watches over the function's health if it is ready: while it is saved it does not answer, and when it ends it need not.
+    fn watch_health(&mut self, stage: Stage) {
+        let place = self.place.as_ref().filter(|_| stage == Stage::Ready);
+        let liveness = self.spec.checks.liveness.clone().zip(place);
+        self.liveness = liveness.map(|(check, place)| {
+            let dial = probe::dial(place.network.namespace.clone());
+            Box::pin(probe::lost(dial, check)) as Pin<Box<dyn Future<Output = ()> + Send>>
+        });
+    }
+
     /// Tells the world, if it is news.
     fn publish(&mut self, stage: Stage) {
+        self.watch_health(stage);
         if !matches!(stage, Stage::Pending | Stage::Starting(_)) {
             self.turn = None;
         }
@@ -607,6 +638,13 @@ impl Task {
 async fn present(step: &mut Option<Pin<Box<dyn Future<Output = Outcome> + Send>>>) -> Outcome {
     match step {
         Some(step) => step.await,
+        None => pending().await,
+    }
+}
+
+async fn unhealthy(liveness: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
+    match liveness {
+        Some(liveness) => liveness.await,
         None => pending().await,
     }
 }

@@ -163,6 +163,7 @@ pub(crate) fn spec(id: &str, root: &Path, logs: &Path) -> Spec {
         memory_mib: 128,
         port: 8080,
         probe: Probe::Tcp { port: 8080 },
+        checks: sandbox::Checks::default(),
         ready_deadline: LONG,
         snapshot: None,
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandbox::{Probe, Reason, Spec};
+use sandbox::{Check, Checks, Probe, Reason, Spec, Timing};
 use testkit::guest::answer;
 use tokio::sync::{Notify, mpsc};
 
@@ -122,4 +122,79 @@ async fn a_function_that_accepts_but_does_not_answer_is_not_ready() {
         Reason::NeverListened,
         &["GET / on port 8080"],
     );
+}
+
+/// Tries every 20 ms, and believes three failures in a row.
+fn check() -> Check {
+    Check {
+        probe: http("/"),
+        timing: Timing {
+            period: Duration::from_millis(20),
+            ..Timing::default()
+        },
+    }
+}
+
+#[tokio::test]
+async fn a_function_whose_startup_probe_goes_on_failing_has_not_started() {
+    let node = Node::new(|guest| async move {
+        let (_link, _) = guest.start().await?;
+        let listener = guest.listen(8080)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            answer(stream, "503 Service Unavailable", "").await?;
+        }
+    })
+    .await;
+    let instance = node.sandbox.start(Spec {
+        checks: Checks {
+            startup: Some(check()),
+            ..Checks::default()
+        },
+        ..node.spec("hello")
+    });
+    assert_failure(
+        &failure(&instance).await,
+        Reason::NeverListened,
+        &["startup probe failed 3 times in a row"],
+    );
+}
+
+#[tokio::test]
+async fn a_function_that_is_no_longer_alive_fails_once_it_is_certain() {
+    let (asked, mut asks) = mpsc::unbounded_channel();
+    let node = Node::new(move |guest| {
+        let asked = asked.clone();
+        async move {
+            let (_link, _) = guest.start().await?;
+            let listener = guest.listen(8080)?;
+            // One failure is forgiven, three in a row are not.
+            let (good, bad) = ("200 OK", "500 Internal Server Error");
+            for status in [good, good, bad, good, bad, bad, bad] {
+                let (stream, _) = listener.accept().await?;
+                asked.send(status)?;
+                answer(stream, status, "").await?;
+            }
+            std::future::pending().await
+        }
+    })
+    .await;
+    let instance = node.sandbox.start(Spec {
+        probe: http("/"),
+        checks: Checks {
+            liveness: Some(check()),
+            ..Checks::default()
+        },
+        ..node.spec("hello")
+    });
+    assert_failure(
+        &failure(&instance).await,
+        Reason::Unhealthy,
+        &["liveness probe failed 3 times in a row"],
+    );
+    let mut answered = 0;
+    while asks.try_recv().is_ok() {
+        answered += 1;
+    }
+    assert_eq!(answered, 7);
 }

@@ -195,6 +195,7 @@ impl Lab {
             memory_mib: self.guest_memory,
             port: PORT,
             probe: Probe::Tcp { port: PORT },
+            checks: sandbox::Checks::default(),
             ready_deadline: START,
             snapshot,
         };
