@@ -514,12 +514,21 @@ pub(crate) enum Bench {
     Scale(Scale),
     /// The API with many services at scale zero: applying, listing, watching, and the node's memory
     Control(Control),
-    /// Requests through the gateway beside requests straight to the same backend
-    Gateway {
-        /// Requests of each kind
-        #[arg(long, default_value_t = 5000, value_name = "N")]
-        requests: usize,
-    },
+    /// Requests through the gateway beside requests straight to the same backend, and through haproxy
+    Gateway(GatewayBench),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GatewayBench {
+    /// Requests of each kind
+    #[arg(long, default_value_t = 5000, value_name = "N")]
+    pub(crate) requests: usize,
+    /// Connections at once, for the throughput
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    pub(crate) clients: usize,
+    /// Services of a second gateway, each with a route and a revision
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) services: usize,
 }
 
 #[derive(Debug, Args)]

@@ -29,7 +29,7 @@ pub(crate) async fn run(global: &Global, bench: &Bench) -> Outcome {
         Bench::Pages { repetitions } => pages::run(global, *repetitions).await,
         Bench::Scale(args) => scale::run(global, args).await,
         Bench::Control(args) => control::run(global, args).await,
-        Bench::Gateway { requests } => gateway::run(*requests).await,
+        Bench::Gateway(args) => gateway::run(args).await,
     }
 }
 
