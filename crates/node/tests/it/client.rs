@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::rig::LONG;
 
-const SERVING: &str = "/apis/serving.knative.dev/v1/namespaces/default";
+pub(crate) const SERVING: &str = "/apis/serving.knative.dev/v1/namespaces/default";
 const PODS: &str = "/api/v1/namespaces/default/pods";
 pub(crate) const SNAPSHOTS: &str = "/apis/vhive.dev/v1/namespaces/default/snapshots";
 
@@ -35,7 +35,12 @@ impl Api {
         }
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> reqwest::Response {
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> reqwest::Response {
         let url = format!("{}{path}", self.server);
         let mut request = self.http.request(method, url);
         if let Some(body) = body {

@@ -1,6 +1,6 @@
 //! The function that all guests run, and how a test leads it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use agent::protocol::{Contents, Stream, ToGuest, ToHost};
@@ -35,6 +35,8 @@ pub(crate) struct Habits {
     /// Think about requests until the test says so.
     think: Arc<AtomicBool>,
     answer: Arc<Notify>,
+    /// The most requests that one had at once.
+    busiest: Arc<AtomicUsize>,
 }
 
 /// What is answered by a function that came out of a snapshot.
@@ -76,6 +78,10 @@ impl Habits {
     /// Lets one request be answered.
     pub(crate) fn answer(&self) {
         self.answer.notify_one();
+    }
+
+    pub(crate) fn busiest(&self) -> usize {
+        self.busiest.load(Ordering::SeqCst)
     }
 
     /// Waits until a function that lingers is asked to leave.
@@ -226,18 +232,26 @@ async fn obey(
 }
 
 async fn serve(listener: TcpListener, program: String, habits: Habits) -> anyhow::Result<()> {
+    let working = Arc::<AtomicUsize>::default();
     loop {
         let (stream, _) = listener.accept().await?;
-        let (program, habits) = (program.clone(), habits.clone());
+        let (program, habits, working) = (program.clone(), habits.clone(), working.clone());
         tokio::spawn(async move {
             // A probe sends nothing.
-            if stream.peek(&mut [0]).await? > 0 {
+            let asked = stream.peek(&mut [0]).await? > 0;
+            if asked {
                 habits.asked.notify_one();
+                let now = working.fetch_add(1, Ordering::SeqCst) + 1;
+                habits.busiest.fetch_max(now, Ordering::SeqCst);
+                tokio::task::yield_now().await;
             }
             drop(habits.answers.read().await);
             if habits.think.load(Ordering::SeqCst) {
                 // The probe of a readiness comes before, and other requests on this connection after.
                 habits.answer.notified().await;
+            }
+            if asked {
+                working.fetch_sub(1, Ordering::SeqCst);
             }
             // Whoever hangs up gets no answer.
             answer(stream, "200 OK", &program).await

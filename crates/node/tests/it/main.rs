@@ -7,6 +7,7 @@ mod crashes;
 mod function;
 mod images;
 mod life;
+mod load;
 mod logs;
 mod pods;
 mod rig;

@@ -126,6 +126,10 @@ impl Rig {
         tokio::spawn(call(self.ingress, service))
     }
 
+    pub(crate) fn ingress(&self) -> SocketAddr {
+        self.ingress
+    }
+
     pub(crate) fn remains(&self) -> &Remains {
         &self.remains
     }
