@@ -89,3 +89,25 @@ async fn an_instance_that_is_leaving_is_shown_as_not_ready() {
     rig.api.eventually("pods", <[_]>::is_empty).await;
     rig.shut_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_answers_over_tls_with_a_certificate_of_the_nodes_authority() {
+    let rig = Rig::new().await;
+    rig.deploy("hello").await;
+    let authority = std::fs::read(node::pki_dir(rig.remains().data_dir()).join("ca.pem")).unwrap();
+    let (https, host) = (rig.https(), "hello.default.test");
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([reqwest::Certificate::from_pem(&authority).unwrap()])
+        .resolve(host, https)
+        .build()
+        .unwrap();
+    let url = format!("https://{host}:{}/", https.port());
+    let answer = client.get(url).send().await.unwrap();
+    assert_eq!(answer.version(), reqwest::Version::HTTP_2);
+    assert_eq!(
+        (answer.status().as_u16(), &*answer.text().await.unwrap()),
+        (200, "/first")
+    );
+    rig.shut_down().await;
+}

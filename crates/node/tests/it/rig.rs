@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use image::{BuildSpec, Source, Store};
-use node::{Config, Memory, Node, Retention, SnapshotConfig};
+use node::{Config, Https, Memory, Node, Retention, SnapshotConfig};
 use sys::netns::NetNs;
 use tempfile::TempDir;
 use vmm::Accel;
@@ -82,7 +82,10 @@ impl Rig {
             data_dir: remains.data_dir().to_owned(),
             api: ([127, 0, 0, 1], 0).into(),
             ingress: ([127, 0, 0, 1], 0).into(),
-            https: None,
+            https: Some(Https {
+                address: ([127, 0, 0, 1], 0).into(),
+                certificate: None,
+            }),
             domain: "test".to_owned(),
             net_pool_size: 0,
             kernel: fake.kernel(),
@@ -124,6 +127,11 @@ impl Rig {
     /// A call that goes on beside the test.
     pub(crate) fn begin_call(&self, service: &'static str) -> tokio::task::JoinHandle<Answer> {
         tokio::spawn(call(self.ingress, service))
+    }
+
+    /// Where the ingress listens for TLS.
+    pub(crate) fn https(&self) -> SocketAddr {
+        self.node.as_ref().and_then(Node::https).unwrap()
     }
 
     pub(crate) fn ingress(&self) -> SocketAddr {

@@ -22,7 +22,8 @@ const CALL: Duration = Duration::from_secs(10);
 const FRAME: [u8; 131] = {
     let mut frame = [b'x'; 131];
     frame[0] = 0x81;
-    frame[1] = 0x80 | 125;
+    // Masked, and 125 bytes long.
+    frame[1] = 0xfd;
     frame
 };
 
