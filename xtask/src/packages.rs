@@ -35,8 +35,8 @@ const KUBECTL: Need = Need {
     program: "kubectl",
     package: "kubernetes-client",
 };
-/// Tests that run it.
-pub(crate) const KUBECTL_TESTS: &str = "kubectl::";
+/// Tests that run it: those of a module of this name, and one that begins with it.
+pub(crate) const KUBECTL_TESTS: &str = "kubectl";
 
 /// Installs what is missing with `apt-get`, after naming it.
 pub(crate) fn install_missing() -> Result<()> {
