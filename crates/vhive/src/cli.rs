@@ -533,7 +533,7 @@ pub(crate) struct GatewayBench {
 
 #[derive(Debug, Args)]
 pub(crate) struct Autoscale {
-    /// The trace: time_s,duration_s of each invocation, or counts by the minute as in Azure's traces of 2019
+    /// The trace: a line for each invocation, or counts by the minute as in Azure's of 2019 (docs/autoscaling.md)
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: PathBuf,
     /// Of a trace with counts, only the function whose hash begins so
