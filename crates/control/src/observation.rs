@@ -54,4 +54,6 @@ pub struct RevisionObservation {
     pub ever_ready: bool,
     /// Whether it needs no instance to show that it works: its initial scale is zero.
     pub starts_at_zero: bool,
+    /// Whether nothing has needed it for a window, though an instance may be kept a while longer.
+    pub idle: bool,
 }

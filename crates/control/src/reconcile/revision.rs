@@ -151,11 +151,12 @@ fn crashed(seen: &RevisionObservation, failure: &InstanceFailure) -> Verdict {
     }
 }
 
-/// Whether it has instances; scaled to zero is no fault.
+/// Whether it has instances that are needed; scaled to zero is no fault.
 fn activity(seen: &RevisionObservation, proven: bool, late: bool) -> Verdict {
-    if seen.ready > 0 {
+    let kept = seen.idle && seen.ready > 0;
+    if seen.ready > 0 && !kept {
         Verdict::yes()
-    } else if seen.starting > 0 || seen.desired > 0 {
+    } else if !kept && (seen.starting > 0 || seen.desired > 0) {
         Verdict::unknown(
             "Queued",
             "Requests to the target are being buffered as resources are provisioned.",
@@ -174,6 +175,30 @@ mod tests {
     use api::core::{Container, EnvVar};
 
     use super::*;
+
+    #[test]
+    fn a_revision_is_active_while_it_is_needed() {
+        let seen = |ready, desired, idle| RevisionObservation {
+            desired,
+            ready,
+            idle,
+            ..RevisionObservation::default()
+        };
+        for (seen, status, reason) in [
+            (seen(1, 1, false), "True", ""),
+            // The last one is retained.
+            (seen(1, 1, true), "False", "NoTraffic"),
+            (seen(0, 1, false), "Unknown", "Queued"),
+            (seen(0, 0, true), "False", "NoTraffic"),
+        ] {
+            let now = Timestamp::UNIX_EPOCH;
+            let verdict = [("Active", activity(&seen, true, false))];
+            let conditions = conditions::write(&[], &[], &verdict, now);
+            let active = conditions.iter().find(|it| it.kind == "Active");
+            let told = active.map(|it| (it.status.as_str(), it.reason.as_str()));
+            assert_eq!(told, Some((status, reason)), "{seen:?}");
+        }
+    }
 
     #[test]
     fn a_digest_is_told_with_the_repository_that_it_is_in() {

@@ -690,6 +690,7 @@ impl Actor {
             next_try: self.backoff.next_try().filter(|_| self.failing),
             ever_ready: self.ever_ready,
             starts_at_zero: self.scaling.starts_at_zero(),
+            idle: self.scaling.is_idle(),
         };
         let changed = self.publish.send_if_modified(|current| {
             let changed = *current != observation;

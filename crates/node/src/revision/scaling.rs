@@ -51,6 +51,7 @@ pub(super) struct Scaling {
     proxied_since: Timestamp,
     lately: VecDeque<Told>,
     shown: Option<(Shape, Timestamp)>,
+    idle: bool,
 }
 
 impl Scaling {
@@ -72,12 +73,18 @@ impl Scaling {
             proxied_since: now.checked_sub(Duration::from_secs(3600)).unwrap_or(now),
             lately: VecDeque::new(),
             shown: None,
+            idle: false,
         }
     }
 
     /// Whether it needs no instance to show that it works.
     pub(super) fn starts_at_zero(&self) -> bool {
         self.policy.initial == 0
+    }
+
+    /// Whether nothing has needed it for a window.
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle
     }
 
     /// Waits until the configuration has changed; the next decision is by the new one.
@@ -107,6 +114,7 @@ impl Scaling {
             given_up: sight.given_up,
         };
         let decision = self.autoscaler.look(&seen, &self.policy, now);
+        self.idle = decision.activity.state == State::Inactive;
         let (desired, reason) = (decision.desired, decision.why.name());
         let last = self.lately.back();
         if last.is_none_or(|last| (last.desired, last.reason) != (desired, reason)) {
