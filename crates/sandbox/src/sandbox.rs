@@ -5,6 +5,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -172,6 +173,7 @@ impl Sandbox {
             phases: Mutex::default(),
             pid: OnceLock::new(),
             snapshot: snapshot.clone(),
+            well: AtomicBool::new(true),
             released: CancellationToken::new(),
         });
         let handle = Handle(shared.clone());

@@ -195,6 +195,9 @@ impl Actor {
             if self.fleet.census().ready > 0 {
                 self.demand = false;
             }
+            if self.fleet.ask_health() {
+                self.show_endpoints();
+            }
             self.act(now);
             self.save_if_due(now);
             self.tell_gateway(now);

@@ -40,6 +40,8 @@ struct Member {
     leaving: bool,
     /// Out of service for a moment: no new requests, waiting to be saved or being saved.
     saving: bool,
+    /// Its readiness probe fails: no new requests until it succeeds.
+    unwell: bool,
 }
 
 impl Member {
@@ -53,7 +55,7 @@ impl Member {
 
     /// Whether it may be sent requests.
     fn serves(&self) -> bool {
-        self.state == State::Ready && !self.leaving && !self.saving
+        self.state == State::Ready && !self.leaving && !self.saving && !self.unwell
     }
 }
 
@@ -74,6 +76,7 @@ impl Fleet {
             ready_since: None,
             leaving: false,
             saving: false,
+            unwell: false,
             handle,
         };
         self.members.insert(member.handle.id().to_owned(), member);
@@ -98,6 +101,16 @@ impl Fleet {
             member.ready_since.get_or_insert(now);
         }
         None
+    }
+
+    /// Looks at what their readiness probes say now, and tells whether it is anything new.
+    pub(super) fn ask_health(&mut self) -> bool {
+        let mut news = false;
+        for member in self.members.values_mut() {
+            let unwell = !member.handle.is_well();
+            news |= std::mem::replace(&mut member.unwell, unwell) != unwell;
+        }
+        news
     }
 
     pub(super) fn census(&self) -> Census {

@@ -36,6 +36,10 @@ pub(crate) struct Habits {
     /// Think about requests until the test says so.
     think: Arc<AtomicBool>,
     answer: Arc<Notify>,
+    /// Say on `/ready` that they are not.
+    unready: Arc<AtomicBool>,
+    /// That has been asked.
+    probed: Arc<Notify>,
     /// The most requests that one had at once.
     busiest: Arc<AtomicUsize>,
 }
@@ -79,6 +83,16 @@ impl Habits {
     /// Lets one request be answered.
     pub(crate) fn answer(&self) {
         self.answer.notify_one();
+    }
+
+    pub(crate) fn unready(&self, unready: bool) {
+        self.unready.store(unready, Ordering::SeqCst);
+    }
+
+    /// Waits until one is asked on `/ready`.
+    pub(crate) async fn probed(&self) {
+        let probed = timeout(LONG, self.probed.notified()).await;
+        probed.expect("no probe came");
     }
 
     pub(crate) fn busiest(&self) -> usize {
@@ -262,10 +276,18 @@ async fn answer(
 ) -> std::io::Result<()> {
     let length = body.len();
     let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
+    let unready = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
     let (mut requests, mut answered) = (Vec::new(), 0);
     loop {
         while let Some(end) = requests.windows(4).position(|four| four == b"\r\n\r\n") {
-            requests.drain(..end + 4);
+            let request: Vec<u8> = requests.drain(..end + 4).collect();
+            if request.starts_with(b"GET /ready ") {
+                let refuse = habits.unready.load(Ordering::SeqCst);
+                let answer = if refuse { unready } else { &answer };
+                stream.write_all(answer.as_bytes()).await?;
+                habits.probed.notify_one();
+                continue;
+            }
             if answered > 0 {
                 habits.asked.notify_one();
             }

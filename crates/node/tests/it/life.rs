@@ -1,8 +1,9 @@
 //! Services that come, serve and go.
 
+use reqwest::Method;
 use serde_json::json;
 
-use crate::client::told;
+use crate::client::{SERVING, told};
 use crate::rig::{IMAGE, Rig};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,5 +110,41 @@ async fn a_function_answers_over_tls_with_a_certificate_of_the_nodes_authority()
         (answer.status().as_u16(), &*answer.text().await.unwrap()),
         (200, "/first")
     );
+    rig.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_is_not_ready_for_a_while_is_sent_nothing_until_it_is() {
+    let rig = Rig::new().await;
+    let probe = json!({"httpGet": {"path": "/ready"}, "periodSeconds": 1, "failureThreshold": 1});
+    let service = json!({
+        "apiVersion": "serving.knative.dev/v1", "kind": "Service",
+        "metadata": {"name": "hello", "namespace": "default"},
+        "spec": {"template": {"spec": {"containers": [{"image": IMAGE, "readinessProbe": probe}]}}},
+    });
+    let path = format!("{SERVING}/services");
+    let made = rig.api.ask(Method::POST, &path, Some(&service)).await;
+    assert!(made.status().is_success());
+    rig.api.ready("hello").await;
+    assert_eq!(rig.call("hello").await.status, 200);
+
+    rig.habits.unready(true);
+    // A call that is not answered while the function is asked three times whether it is ready is held back.
+    let held = loop {
+        let mut call = rig.begin_call("hello");
+        let probes = async {
+            for _ in 0..3 {
+                rig.habits.probed().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = &mut call => assert_eq!(answer.unwrap().status, 200),
+            () = probes => break call,
+        }
+    };
+    assert!(!held.is_finished());
+    rig.habits.unready(false);
+    assert_eq!(held.await.unwrap().status, 200);
     rig.shut_down().await;
 }

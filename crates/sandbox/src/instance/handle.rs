@@ -1,6 +1,7 @@
 //! What everybody but its owner holds of an instance.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) pid: OnceLock<u32>,
     /// What it is restored from.
     pub(crate) snapshot: Option<Arc<Snapshot>>,
+    /// Whether its readiness probe has not failed since it was ready, or has succeeded again.
+    pub(crate) well: AtomicBool,
     /// Cancelled when everything the instance owned is gone.
     pub(crate) released: CancellationToken,
 }
@@ -97,6 +100,12 @@ impl Handle {
     /// Where the instance is in its life.
     pub fn state(&self) -> State {
         self.0.state.borrow().clone()
+    }
+
+    /// Whether a ready instance says that it can be sent requests: its readiness probe goes on being tried, if it is one that says
+    /// more than that somebody listens.
+    pub fn is_well(&self) -> bool {
+        self.0.well.load(Ordering::Acquire)
     }
 
     /// The state and its changes. A change can be missed when others follow quickly; the last never is.

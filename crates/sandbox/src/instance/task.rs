@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,7 +22,7 @@ use super::saving::{self, Answer, SaveError};
 use super::steps::{self, AgentError, Outcome, Taken};
 use crate::arrival::{self, Served};
 use crate::chain;
-use crate::config::{Config, Spec};
+use crate::config::{Checks, Config, Spec};
 use crate::lifecycle::{Action, Drain, Event, Stage, step};
 use crate::logs::{Progress, Stream, Writer};
 use crate::network::Pool as Networks;
@@ -90,7 +91,7 @@ pub(crate) struct Task {
     /// Until it is ready or fails, if it is restored.
     turn: Option<Turn>,
     /// While it is ready, the end of its function's health.
-    liveness: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    health: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// What the part that failed said of itself.
     trouble: Option<String>,
 
@@ -146,7 +147,7 @@ impl Task {
             deadline: None,
             phase: Instant::now(),
             turn: None,
-            liveness: None,
+            health: None,
             trouble: None,
             snapshot,
             save: None,
@@ -363,7 +364,7 @@ impl Task {
                 outcome = present(&mut self.step) => Happened::StepDone(outcome),
                 said = hear(&mut self.events) => Happened::Said(said),
                 error = arrival::lost(self.served.as_ref()) => Happened::MemoryLost(error),
-                () = unhealthy(&mut self.liveness) => Happened::Unhealthy,
+                () = unhealthy(&mut self.health) => Happened::Unhealthy,
                 death = death(&mut self.machine), if self.ended.is_none() => Happened::Died(death),
             };
             let event = match happened {
@@ -382,7 +383,7 @@ impl Task {
                     Some(Event::MemoryLost)
                 }
                 Happened::Unhealthy => {
-                    self.liveness = None;
+                    self.health = None;
                     let checks = &self.spec.checks;
                     let often = checks
                         .liveness
@@ -560,12 +561,34 @@ impl Task {
 
     /// Watches over the function's health if it is ready: while it is saved it does not answer, and when it ends it need not.
     fn watch_health(&mut self, stage: Stage) {
-        let place = self.place.as_ref().filter(|_| stage == Stage::Ready);
-        let liveness = self.spec.checks.liveness.clone().zip(place);
-        self.liveness = liveness.map(|(check, place)| {
-            let dial = probe::dial(place.network.namespace.clone());
-            Box::pin(probe::lost(dial, check)) as Pin<Box<dyn Future<Output = ()> + Send>>
-        });
+        self.health = None;
+        self.shared.well.store(true, Ordering::Release);
+        let Some(place) = self.place.as_ref().filter(|_| stage == Stage::Ready) else {
+            return;
+        };
+        let dial = probe::dial(place.network.namespace.clone());
+        let Checks {
+            readiness,
+            liveness,
+            startup: _,
+        } = self.spec.checks.clone();
+        let (probe, shared) = (self.spec.probe.clone(), self.shared.clone());
+        self.health = Some(Box::pin(async move {
+            let told = |well| {
+                info!(instance = shared.id, well, "readiness probe");
+                shared.well.store(well, Ordering::Release);
+            };
+            let lost = async {
+                match liveness {
+                    Some(liveness) => probe::lost(dial.clone(), liveness).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                () = lost => {}
+                () = probe::follow(dial.clone(), probe, readiness, told) => {}
+            }
+        }));
     }
 
     /// Tells the world, if it is news.
@@ -642,9 +665,9 @@ async fn present(step: &mut Option<Pin<Box<dyn Future<Output = Outcome> + Send>>
     }
 }
 
-async fn unhealthy(liveness: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
-    match liveness {
-        Some(liveness) => liveness.await,
+async fn unhealthy(health: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
+    match health {
+        Some(health) => health.await,
         None => pending().await,
     }
 }

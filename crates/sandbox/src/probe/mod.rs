@@ -6,6 +6,8 @@
 //!                     ▼                                      ▼
 //!                   failed                                 failed, and replaced
 //! ```
+//!
+//! Readiness goes on being tried: an instance that is not ready for a while is sent nothing new meanwhile.
 
 mod attempt;
 mod streak;
@@ -33,6 +35,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 /// section 2.1), a new attempt is sooner; but each that ran out of time doubles this, for slow guests.
 const FIRST_PATIENCE: Duration = Duration::from_millis(200);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(10);
+
+const PERIOD: Duration = Duration::from_secs(10);
 
 /// Makes connections to a port of the function.
 pub(crate) type Dial = Arc<dyn Fn(u16) -> BoxFuture<'static, io::Result<TcpStream>> + Send + Sync>;
@@ -70,6 +74,26 @@ pub(crate) async fn ready(dial: Dial, probe: &Probe, checks: &Checks) -> Result<
 pub(crate) async fn lost(dial: Dial, liveness: Check) {
     sleep(liveness.timing.initial_delay).await;
     settled(&dial, &liveness.probe, &liveness.timing, |well| !well).await;
+}
+
+/// Tells whether the function goes on being ready, whenever that changes. Never returns. Not asked is a function of which only a
+/// connection is wanted, and that without a period: it is as good as dead if it takes none.
+pub(crate) async fn follow(dial: Dial, probe: Probe, readiness: Timing, told: impl Fn(bool)) {
+    let timing = match (&probe, readiness.period.is_zero()) {
+        (Probe::Tcp { .. } | Probe::None, true) => return std::future::pending().await,
+        // What Kubernetes takes for a period that is not set.
+        (_, true) => Timing {
+            period: PERIOD,
+            ..readiness
+        },
+        (_, false) => readiness,
+    };
+    loop {
+        settled(&dial, &probe, &timing, |well| !well).await;
+        told(false);
+        settled(&dial, &probe, &timing, |well| well).await;
+        told(true);
+    }
 }
 
 /// Tries once a period, until successes or failures have reached their threshold and that is what is waited for.

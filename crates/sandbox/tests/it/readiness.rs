@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sandbox::{Check, Checks, Probe, Reason, Spec, Timing};
 use testkit::guest::answer;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::node::{Node, assert_failure, failure, ready};
 
@@ -197,4 +197,48 @@ async fn a_function_that_is_no_longer_alive_fails_once_it_is_certain() {
         answered += 1;
     }
     assert_eq!(answered, 7);
+}
+
+#[tokio::test]
+async fn a_function_that_is_not_ready_for_a_while_says_so_and_lives_on() {
+    static GO: Semaphore = Semaphore::const_new(0);
+    let (asked, mut asks) = mpsc::unbounded_channel();
+    let node = Node::new(move |guest| {
+        let asked = asked.clone();
+        async move {
+            let (_link, _) = guest.start().await?;
+            let listener = guest.listen(8080)?;
+            let (good, bad) = ("200 OK", "503 Service Unavailable");
+            // Once to be ready; then not, and ready again.
+            let answers = [good, good, bad, bad, bad, bad, good, good, good];
+            for status in answers {
+                let (stream, _) = listener.accept().await?;
+                GO.acquire().await?.forget();
+                asked.send(())?;
+                answer(stream, status, "").await?;
+            }
+            std::future::pending().await
+        }
+    })
+    .await;
+    let instance = node.sandbox.start(Spec {
+        probe: http("/"),
+        checks: Checks {
+            readiness: check().timing,
+            ..Checks::default()
+        },
+        ..node.spec("hello")
+    });
+    // What an answer means is known when the next question is put, and each waits for the test.
+    let mut well = Vec::new();
+    for _ in 0..9 {
+        GO.add_permits(1);
+        asks.recv().await.unwrap();
+        well.push(instance.is_well());
+    }
+    assert_eq!(well[1..5], [true; 4], "two failures may pass");
+    assert!(!well[5] && !well[6], "{well:?}");
+    assert!(well[7] && well[8], "{well:?}");
+    assert_eq!(instance.state(), sandbox::State::Ready);
+    node.sandbox.shutdown(Duration::ZERO).await;
 }
