@@ -16,17 +16,32 @@ async fn a_service_that_is_deleted_in_the_foreground_goes_after_its_children() {
     let rig = Rig::new().await;
     let none = json!({"autoscaling.knative.dev/initial-scale": "0"});
     // The controller and the collection write at the same time; which is first differs.
-    for round in 0..20 {
+    for _ in 0..20 {
         rig.api.create("hello", IMAGE, &none).await;
-        if round % 2 == 0 {
-            rig.api.ready("hello").await;
-        }
+        rig.api.ready("hello").await;
         let foreground = json!({"propagationPolicy": "Foreground"});
         rig.api.delete_with("hello", &foreground).await;
         rig.api.eventually("services", <[_]>::is_empty).await;
         for kind in ["configurations", "routes", "revisions"] {
             let left = rig.api.list(kind).await;
             assert!(left.is_empty(), "{left:#?}");
+        }
+    }
+    rig.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_deleted_while_its_children_are_made_leaves_none() {
+    let rig = Rig::new().await;
+    let none = json!({"autoscaling.knative.dev/initial-scale": "0"});
+    for round in 0..20 {
+        rig.api.create("hello", IMAGE, &none).await;
+        let policy = ["Foreground", "Background"][round % 2];
+        let options = json!({"propagationPolicy": policy});
+        rig.api.delete_with("hello", &options).await;
+        // One that was being made when its owner went is taken after it.
+        for kind in ["services", "configurations", "routes", "revisions"] {
+            rig.api.eventually(kind, <[_]>::is_empty).await;
         }
     }
     rig.shut_down().await;
