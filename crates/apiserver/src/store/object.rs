@@ -58,7 +58,8 @@ impl Object {
 
     /// Encodes `value`, whose `metadata.resourceVersion` is already set.
     pub(super) fn from_value(key: Key, value: &Value) -> Result<Self, serde_json::Error> {
-        Self::from_json(key, serde_json::to_vec(value)?)
+        // Not with the room that was left for growing: it is kept as long as the object.
+        Self::from_json(key, serde_json::to_vec(value)?.into_boxed_slice())
     }
 
     /// Where the object is.
