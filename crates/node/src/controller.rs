@@ -32,7 +32,7 @@ use crate::workload::Workload;
 
 /// Pause after the store refused a write for a reason other than that somebody else was faster.
 const RETRY: Duration = Duration::from_millis(500);
-/// Families that are written to at the same time: the store puts what waits into one transaction.
+/// Families that are looked at, and written to, at the same time: the store puts what waits into one transaction.
 const AT_ONCE: usize = 128;
 
 /// Namespace and name of a family.
@@ -65,6 +65,8 @@ pub(crate) struct Controller {
     /// Hosts of each route, as last published.
     hosts: Hosts<FamilyKey>,
     dirty: BTreeSet<FamilyKey>,
+    /// Whose turn it is of those, or of the next after it.
+    turn: FamilyKey,
     /// Cancelled once the gateway knows all routes that there were at the start.
     serving: CancellationToken,
     /// When a family is to be looked at again though nothing happens.
@@ -91,6 +93,7 @@ impl Controller {
             revisions: BTreeMap::new(),
             hosts: Hosts::default(),
             dirty: BTreeSet::new(),
+            turn: FamilyKey::default(),
             serving,
             agenda: Agenda::default(),
         }
@@ -130,11 +133,14 @@ impl Controller {
         let mut watch = self.load()?;
         loop {
             self.reconcile().await;
+            let more = !self.dirty.is_empty();
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return Ok(()),
                 events = watch.next() => self.note(&events?),
                 Some(revision) = changed.recv() => self.mark_revision(&revision),
                 () = until(self.agenda.next()) => self.dirty.extend(self.agenda.take_due(Timestamp::now())),
+                () = std::future::ready(()), if more => {}
             }
         }
     }
@@ -286,10 +292,30 @@ impl Controller {
         (key, deadline)
     }
 
-    /// Runs the revisions of what is to be looked at, and tells the gateway where traffic goes.
+    /// Some of what is to be looked at, in turn: all of it at once may be more than there is memory for.
+    fn take_some(&mut self) -> Vec<FamilyKey> {
+        let after = self.dirty.split_off(&self.turn);
+        let some: Vec<FamilyKey> = after
+            .iter()
+            .chain(&self.dirty)
+            .take(AT_ONCE)
+            .cloned()
+            .collect();
+        self.dirty.extend(after);
+        for family in &some {
+            self.dirty.remove(family);
+        }
+        // Those that come after the last have their turn next; it may well be among them again.
+        if let Some(last) = some.last() {
+            self.turn.clone_from(last);
+        }
+        some
+    }
+
+    /// Runs the revisions of some of what is to be looked at, and tells the gateway where traffic goes.
     fn serve(&mut self) -> Vec<(FamilyKey, Family)> {
         let mut families = Vec::new();
-        for family_key in std::mem::take(&mut self.dirty) {
+        for family_key in self.take_some() {
             let mut family = self.family(&family_key);
             self.run_revisions(&mut family);
             self.note_hosts(&family_key, &family);
@@ -302,7 +328,9 @@ impl Controller {
             let gateway = &self.hands.gateway;
             gateway.change_routes(&changes.routes, &changes.gone);
         }
-        self.serving.cancel();
+        if self.dirty.is_empty() {
+            self.serving.cancel();
+        }
         families
     }
 

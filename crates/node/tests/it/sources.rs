@@ -103,7 +103,12 @@ async fn what_a_function_lacks_is_named_and_it_starts_by_itself_once_that_is_the
     for part in ["CreateContainerConfigError", none, "create it"] {
         assert!(refused.body.contains(part), "{part}: {}", refused.body);
     }
-    assert!(rig.api.list("pods").await.is_empty());
+    let pods = rig.api.list("pods").await;
+    let waits = |pod: &Value| pod["status"]["containerStatuses"][0]["state"]["waiting"].clone();
+    assert_eq!(pods.len(), 1, "{pods:?}");
+    assert_eq!(waits(&pods[0])["reason"], "CreateContainerConfigError");
+    let message = waits(&pods[0])["message"].to_string();
+    assert!(message.contains("does not exist"), "{message}");
 
     rig.hold("secrets", "keys", json!({"other": "eA=="})).await;
     let no_key = "Secret \"keys\" in namespace \"default\" has no key \"token\"";

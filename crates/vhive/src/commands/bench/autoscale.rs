@@ -61,8 +61,14 @@ fn policy(args: &Autoscale) -> Outcome<Policy> {
         autoscaler: config.clone(),
         ..Settings::default()
     };
-    api::admit_with(&settings, api::admission::USER, &REVISIONS, &mut revision, None)
-        .map_err(|status| Failure::usage(status.message))?;
+    api::admit_with(
+        &settings,
+        api::admission::USER,
+        &REVISIONS,
+        &mut revision,
+        None,
+    )
+    .map_err(|status| Failure::usage(status.message))?;
     Ok(Policy::of(&annotations, args.concurrency, &config))
 }
 
