@@ -160,6 +160,10 @@ fn update(
     if !key.namespace().is_empty() {
         new.insert("namespace".into(), key.namespace().into());
     }
+    // Kubernetes leaves out what has nothing in it, and clients look whether it is there.
+    for list in ["finalizers", "ownerReferences"] {
+        drop_empty(new, list);
+    }
     let deleting = !old["deletionTimestamp"].is_null();
     if deleting && let Some(added) = added_finalizer(old, new) {
         return Err(Error::Invalid {

@@ -38,6 +38,26 @@ fn put(outcome: Result<Outcome, Error>) -> Value {
 }
 
 #[test]
+fn lists_of_an_update_with_nothing_in_them_are_left_out() {
+    let owned = change(|object| {
+        object["metadata"]["ownerReferences"] = json!([{"uid": "u"}]);
+    });
+    let released = change(|object| {
+        object["metadata"]["ownerReferences"] = json!([]);
+        object["metadata"]["finalizers"] = Value::Null;
+    });
+    let written = put(plan(
+        &key(),
+        Some(&owned),
+        Change::Update(released),
+        with(6),
+    ));
+    for list in ["ownerReferences", "finalizers"] {
+        assert_eq!(written["metadata"].get(list), None, "{list}");
+    }
+}
+
+#[test]
 fn creation_sets_what_only_the_server_may_set() {
     let sent = json!({
         "apiVersion": "example.com/v1", "kind": "Thing",
