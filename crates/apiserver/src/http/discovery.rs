@@ -1,6 +1,7 @@
 //! Discovery: how `kubectl` learns which resources there are.
 
 use api::Resource;
+use axum::response::Response;
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE, request::Parts};
 use serde_json::{Value, json};
 
@@ -177,7 +178,7 @@ fn aggregated(
     parts: &Parts,
     elsewhere: &[Elsewhere],
     core: bool,
-) -> Result<Option<axum::response::Response>, Failure> {
+) -> Result<Option<Response>, Failure> {
     let Form::AggregatedDiscovery(form) = accept::negotiate(&parts.headers, &AGGREGATED)? else {
         return Ok(None);
     };
@@ -250,4 +251,18 @@ fn versions(entries: &[Entry], core: bool) -> Vec<(&'static str, &'static str)> 
 fn group_of(group: &str, version: &str) -> Value {
     let version = json!({"groupVersion": format!("{group}/{version}"), "version": version});
     json!({"name": group, "versions": [version], "preferredVersion": version})
+}
+
+/// The list of what defines further kinds, which is empty: `kubectl` reads it when a manifest is of a kind that no schema has, and
+/// only then says that there is no such kind.
+pub(super) async fn definitions() -> Response {
+    value_response(
+        StatusCode::OK,
+        &json!({
+            "kind": "CustomResourceDefinitionList",
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "metadata": {"resourceVersion": "1"},
+            "items": [],
+        }),
+    )
 }

@@ -107,6 +107,10 @@ pub fn router(mut config: Config) -> Router {
             "/metrics",
             get(move || async move { health::metrics(&metrics) }),
         )
+        .route(
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+            get(discovery::definitions),
+        )
         .fallback(dispatch)
         .with_state(Arc::new(config))
         .merge(reviews::routes())

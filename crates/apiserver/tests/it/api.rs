@@ -630,6 +630,16 @@ async fn tables_have_the_columns_of_the_kind() {
 }
 
 #[tokio::test]
+async fn there_are_no_further_kinds_for_kubectl_to_look_for() {
+    let server = Server::start().await;
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let (code, list) = server.get(path).await;
+    assert_eq!(code, 200);
+    assert_eq!(list["kind"], "CustomResourceDefinitionList");
+    assert_eq!(list["items"], json!([]));
+}
+
+#[tokio::test]
 async fn discovery_names_every_kind_in_both_forms() {
     let server = Server::start().await;
     let (_, groups) = server.get("/apis").await;
