@@ -81,6 +81,8 @@ pub(super) struct Actor {
     saving: Saving,
     /// Requests that were answered well, as last counted.
     answered: u64,
+    /// How many of those that the gateway knows of a predecessor answered.
+    answered_before: u64,
     /// Requests in flight or queued, as last counted.
     busy: u32,
     /// There was not memory enough for another instance.
@@ -118,6 +120,7 @@ impl Actor {
             faces: Faces::new(template, hands.shown.clone(), hands.events.clone()),
             saving: Saving::new(workload.snapshot_key(), hands.snapshot_after),
             answered: 0,
+            answered_before: 0,
             busy: 0,
             saved_sender,
             saved,
@@ -146,6 +149,15 @@ impl Actor {
         }
     }
 
+    /// Lets requests come. What the gateway has counted until then came for a predecessor of the same name.
+    pub(super) fn enter_gateway(&mut self) {
+        let (gateway, key) = (&self.hands.gateway, &self.workload.key);
+        let before = gateway.stats(key);
+        self.scaling.begin(&before);
+        self.answered_before = answered(&before);
+        gateway.upsert_revision(key, self.workload.gateway);
+    }
+
     /// Runs until the revision is deleted or the sender of commands is gone. A revision that was deleted and made anew has a
     /// predecessor of the same name, which must have left the gateway before.
     pub(super) async fn run(
@@ -155,9 +167,7 @@ impl Actor {
     ) {
         if let Some(predecessor) = predecessor {
             predecessor.cancelled().await;
-            self.hands
-                .gateway
-                .upsert_revision(&self.workload.key, self.workload.gateway);
+            self.enter_gateway();
         }
         self.fetch_image(Timestamp::now());
         let mut ticks = tokio::time::interval(TICK);
@@ -405,10 +415,9 @@ impl Actor {
         decision
     }
 
-    /// Counts the requests that a function has answered; its own refusals are answers, too.
+    /// Counts the requests that its instances have answered, and have yet to answer.
     fn count(&mut self, stats: &gateway::Stats) {
-        let [_, success, redirect, client_error, _] = stats.responses;
-        self.answered = success + redirect + client_error;
+        self.answered = answered(stats).saturating_sub(self.answered_before);
         self.busy = (stats.in_flight + stats.queued) as u32;
     }
 
@@ -764,6 +773,12 @@ async fn arrival(task: &mut Option<ImageTask>, workload: &Workload) -> Fetched {
             .unwrap_or_else(|_| Err(images::Error::Stopped(workload.image.reference.clone()))),
         None => std::future::pending().await,
     }
+}
+
+/// The requests that a function has answered; its own refusals are answers, too.
+fn answered(stats: &gateway::Stats) -> u64 {
+    let [_, success, redirect, client_error, _] = stats.responses;
+    success + redirect + client_error
 }
 
 /// Waits until `time`; for ever if there is none.

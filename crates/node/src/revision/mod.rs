@@ -102,17 +102,15 @@ impl Runner {
         let (commands, inbox) = mpsc::unbounded_channel();
         hands.doorbells.install(&workload.key, &commands);
         let (publish, observed) = watch::channel(RevisionObservation::default());
-        if predecessor.is_none() {
-            // Before any route leads here.
-            hands
-                .gateway
-                .upsert_revision(&workload.key, workload.gateway);
-        }
         let withdrawn = CancellationToken::new();
         let guard = withdrawn.clone().drop_guard();
         let references = workload.references();
         let template = template.given(&workload.own_env(), workload.port());
-        let actor = actor::Actor::new(Arc::new(workload), template, hands, publish, guard);
+        let mut actor = actor::Actor::new(Arc::new(workload), template, hands, publish, guard);
+        if predecessor.is_none() {
+            // Before any route leads here.
+            actor.enter_gateway();
+        }
         let task = tokio::spawn(actor.run(inbox, predecessor));
         Self {
             commands,

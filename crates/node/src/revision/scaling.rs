@@ -77,6 +77,12 @@ impl Scaling {
         }
     }
 
+    /// Begins with what the gateway has counted: what it knows of a name outlives the revision of that name while a route leads there, and
+    /// what came for a predecessor asks nothing of this one.
+    pub(super) fn begin(&mut self, stats: &Stats) {
+        self.counted = (stats.request_time, stats.arrived_total);
+    }
+
     /// Whether it needs no instance to show that it works.
     pub(super) fn starts_at_zero(&self) -> bool {
         self.policy.initial == 0
@@ -167,5 +173,47 @@ impl Scaling {
             target: self.policy.target,
             lately: &self.lately,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::serving::Revision;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_gateway_counted_for_a_predecessor_is_not_this_ones_load() {
+        let revision: Revision = serde_json::from_value(json!({
+            "metadata": {"name": "f-00001", "namespace": "ns"},
+            "spec": {"containers": [{"image": "dev.local/f"}]},
+        }))
+        .unwrap();
+        let (_sender, config) = watch::channel(Arc::new(Config::unset()));
+        let workload = Workload::of(&revision).unwrap();
+        let mut now = Timestamp::now();
+        let mut scaling = Scaling::new(&workload, config, now);
+        let stats = Stats {
+            request_time: Duration::from_secs(10_000),
+            arrived_total: 1_000_000,
+            ..Stats::default()
+        };
+        scaling.begin(&stats);
+        let sight = Sight {
+            census: Census {
+                ready: 1,
+                starting: 0,
+            },
+            demand: false,
+            routed: true,
+            given_up: false,
+        };
+        for _ in 0..20 {
+            let decision = scaling.decide(&stats, &sight, now);
+            assert!(!decision.panic);
+            assert!(decision.desired <= 1, "{}", decision.why);
+            now += Duration::from_secs(1);
+        }
     }
 }

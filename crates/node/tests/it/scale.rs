@@ -75,6 +75,28 @@ async fn a_function_goes_to_zero_after_its_window_and_its_autoscaler_says_why() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_revision_made_anew_under_its_name_does_not_inherit_what_its_predecessor_was_asked() {
+    let rig = Rig::new().await;
+    let by_rate =
+        json!({"autoscaling.knative.dev/metric": "rps", "autoscaling.knative.dev/target": "20"});
+    rig.api.create("hello", IMAGE, &by_rate).await;
+    rig.api.ready("hello").await;
+    for _ in 0..300 {
+        assert_eq!(rig.call("hello").await.status, 200);
+    }
+    let owner = |it: &Value| it["metadata"]["ownerReferences"][0]["uid"].clone();
+    let before = owner(&scaled(&rig, |_| true).await);
+    // The route goes on leading to its name, and the gateway to know it.
+    let path = "/apis/serving.knative.dev/v1/namespaces/default/revisions/hello-00001";
+    let (status, answer) = rig.api.object(Method::DELETE, path, None).await;
+    assert_eq!(status, 200, "{answer}");
+    let anew = |it: &Value| owner(it) != before && it["status"]["actualScale"] == 1;
+    let anew = scaled(&rig, anew).await;
+    assert_eq!(decisions(&anew), [(1, "InitialScale")]);
+    rig.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_configuration_of_the_autoscaler_takes_effect_without_a_restart() {
     let rig = Rig::new().await;
     rig.deploy("hello").await;
