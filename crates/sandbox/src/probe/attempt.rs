@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::Request;
 use hyper::header::{CONTENT_TYPE, HOST, TE};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -11,6 +11,9 @@ use vmm::agent::protocol::GUEST;
 
 use super::Dial;
 use crate::config::Probe;
+
+/// Most bytes of an answer to a gRPC probe, whose message has 7: the guest is not trusted to end.
+const LONGEST_ANSWER: usize = 4096;
 
 /// Whether it succeeded. The caller bounds the time.
 pub(super) async fn attempt(dial: &Dial, probe: &Probe) -> bool {
@@ -73,18 +76,19 @@ async fn check(dial: &Dial, port: u16, service: &str) -> io::Result<bool> {
             .await
             .map_err(io::Error::other)?;
     let answer = async {
-        let answer = sender.send_request(request).await?;
-        let (head, body) = answer.into_parts();
-        let body = body.collect().await?;
+        let answer = sender.send_request(request);
+        let (head, body) = answer.await.map_err(io::Error::other)?.into_parts();
+        let body = Limited::new(body, LONGEST_ANSWER).collect().await;
+        let body = body.map_err(io::Error::other)?;
         let status = body
             .trailers()
             .and_then(|trailers| trailers.get("grpc-status"))
             .or_else(|| head.headers.get("grpc-status"));
         let fine = status.is_some_and(|status| status == "0");
-        Ok::<_, hyper::Error>(fine && serves(&body.to_bytes()))
+        Ok(fine && serves(&body.to_bytes()))
     };
     tokio::select! {
-        answer = answer => answer.map_err(io::Error::other),
+        answer = answer => answer,
         result = connection => Err(ended(result)),
     }
 }
@@ -178,6 +182,28 @@ mod tests {
         assert!(!attempt(&serving, &grpc("other")).await, "not known");
         assert!(!attempt(&serving, &grpc("")).await, "not known either");
         assert!(!attempt(&not_serving, &grpc("db")).await);
+    }
+
+    #[tokio::test]
+    async fn a_grpc_probe_gives_up_on_an_answer_that_does_not_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let service = service_fn(|_: Request<Incoming>| async {
+                let flood = Bytes::from_static(&[0; 1024]);
+                let frames = std::iter::repeat_with(move || {
+                    Ok::<_, Infallible>(Frame::data(flood.clone()))
+                });
+                let body = StreamBody::new(futures_util::stream::iter(frames));
+                Ok::<_, Infallible>(Response::new(body))
+            });
+            hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await
+        });
+        let dial: Dial = Arc::new(move |_| Box::pin(TcpStream::connect(address)));
+        assert!(!attempt(&dial, &grpc("")).await);
     }
 
     #[tokio::test]
