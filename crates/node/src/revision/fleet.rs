@@ -45,10 +45,12 @@ struct Member {
 }
 
 impl Member {
-    /// Whether it can be saved: it is ready, was booted, and began with what others would begin with now.
+    /// Whether it can be saved: it is ready and well, was booted, and began with what others would begin with now. A clone goes on
+    /// where the saved one was, and is sent requests at once.
     fn is_fresh(&self, given: &Arc<Given>) -> bool {
         self.state == State::Ready
             && !self.leaving
+            && !self.unwell
             && self.handle.snapshot().is_none()
             && (Arc::ptr_eq(&self.given, given) || self.given == *given)
     }

@@ -337,7 +337,11 @@ impl Task {
         let refusal = match (&self.spec.snapshot, &self.snapshot) {
             (None, _) => SaveError::NotForThis("was started without leave to be saved"),
             (_, Some(_)) => SaveError::NotForThis("was itself restored from a snapshot"),
-            _ if *self.shared.state.borrow() != State::Ready => SaveError::NotReady,
+            _ if *self.shared.state.borrow() != State::Ready
+                || !self.shared.well.load(Ordering::Acquire) =>
+            {
+                SaveError::NotReady
+            }
             _ => {
                 self.save = Some(answer);
                 return Some(Event::SaveAsked);
@@ -562,7 +566,6 @@ impl Task {
     /// Watches over the function's health if it is ready: while it is saved it does not answer, and when it ends it need not.
     fn watch_health(&mut self, stage: Stage) {
         self.health = None;
-        self.shared.well.store(true, Ordering::Release);
         let Some(place) = self.place.as_ref().filter(|_| stage == Stage::Ready) else {
             return;
         };
@@ -573,6 +576,8 @@ impl Task {
             startup: _,
         } = self.spec.checks.clone();
         let (probe, shared) = (self.spec.probe.clone(), self.shared.clone());
+        // As it was before it was saved.
+        let well = shared.well.load(Ordering::Acquire);
         self.health = Some(Box::pin(async move {
             let told = |well| {
                 info!(instance = shared.id, well, "readiness probe");
@@ -586,7 +591,7 @@ impl Task {
             };
             tokio::select! {
                 () = lost => {}
-                () = probe::follow(dial.clone(), probe, readiness, told) => {}
+                () = probe::follow(dial.clone(), probe, readiness, well, told) => {}
             }
         }));
     }

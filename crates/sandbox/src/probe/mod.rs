@@ -76,9 +76,15 @@ pub(crate) async fn lost(dial: Dial, liveness: Check) {
     settled(&dial, &liveness.probe, &liveness.timing, |well| !well).await;
 }
 
-/// Tells whether the function goes on being ready, whenever that changes. Never returns. Not asked is a function of which only a
+/// Tells whether the function goes on being ready, whenever that changes from what it was, `well`. Never returns. Not asked is a function of which only a
 /// connection is wanted, and that without a period: it is as good as dead if it takes none.
-pub(crate) async fn follow(dial: Dial, probe: Probe, readiness: Timing, told: impl Fn(bool)) {
+pub(crate) async fn follow(
+    dial: Dial,
+    probe: Probe,
+    readiness: Timing,
+    mut well: bool,
+    told: impl Fn(bool),
+) {
     let timing = match (&probe, readiness.period.is_zero()) {
         (Probe::Tcp { .. } | Probe::None, true) => return std::future::pending().await,
         // What Kubernetes takes for a period that is not set.
@@ -89,10 +95,8 @@ pub(crate) async fn follow(dial: Dial, probe: Probe, readiness: Timing, told: im
         (_, false) => readiness,
     };
     loop {
-        settled(&dial, &probe, &timing, |well| !well).await;
-        told(false);
-        settled(&dial, &probe, &timing, |well| well).await;
-        told(true);
+        well = settled(&dial, &probe, &timing, |now| now != well).await;
+        told(well);
     }
 }
 

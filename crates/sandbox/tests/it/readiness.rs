@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use sandbox::{Check, Checks, Probe, Reason, Spec, Timing};
+use sandbox::{Check, Checks, Memory, Probe, Reason, SaveError, Spec, Timing};
 use testkit::guest::answer;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
-use crate::node::{Node, assert_failure, failure, ready};
+use crate::node::{LONG, Node, assert_failure, failure, ready, save, saved_as, stopped};
 
 fn http(path: &str) -> Probe {
     Probe::Http {
@@ -241,4 +241,47 @@ async fn a_function_that_is_not_ready_for_a_while_says_so_and_lives_on() {
     assert!(well[7] && well[8], "{well:?}");
     assert_eq!(instance.state(), sandbox::State::Ready);
     node.sandbox.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_function_that_is_not_ready_for_a_while_is_not_saved_and_does_not_become_well_by_its_end() {
+    let (asked, mut asks) = mpsc::unbounded_channel();
+    let node = Node::new(move |guest| {
+        let asked = asked.clone();
+        async move {
+            let (mut link, _) = guest.start().await?;
+            let listener = guest.listen(8080)?;
+            let serve = async {
+                let mut status = "200 OK";
+                loop {
+                    let (stream, _) = listener.accept().await?;
+                    answer(stream, status, "").await?;
+                    asked.send(())?;
+                    status = "503 Service Unavailable";
+                }
+            };
+            tokio::select! {
+                served = serve => served,
+                asked = link.shutdown() => asked.map(drop),
+            }
+        }
+    })
+    .await;
+    let instance = node.sandbox.start(Spec {
+        probe: http("/"),
+        checks: Checks {
+            readiness: check().timing,
+            ..Checks::default()
+        },
+        snapshot: Some(saved_as("key", Memory::File)),
+        ..node.spec("hello")
+    });
+    ready(&instance).await;
+    while instance.is_well() {
+        asks.recv().await.unwrap();
+    }
+    assert_eq!(save(&instance).await.unwrap_err(), SaveError::NotReady);
+    instance.stop(LONG);
+    stopped(&instance).await;
+    assert!(!instance.is_well());
 }
