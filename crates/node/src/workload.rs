@@ -22,7 +22,6 @@ use crate::sources::{self, Given, ObjectName, Sources, Wishes, expand};
 
 /// The annotation that says how a restored guest's memory arrives.
 const MEMORY: &str = "vhive.dev/memory";
-const BURST_CAPACITY: &str = "autoscaling.knative.dev/target-burst-capacity";
 const DEFAULT_PORT: u16 = 8080;
 const DEFAULT_MEMORY_MIB: u32 = 256;
 /// Less does not boot a distribution's kernel.
@@ -52,6 +51,7 @@ pub(crate) struct Workload {
     memory: Option<Memory>,
     vcpus: u32,
     memory_mib: u32,
+    /// Room for bursts is the autoscaler's to say.
     pub(crate) gateway: RevisionConfig,
     /// What is said of its scale, among other things.
     pub(crate) annotations: StringMap,
@@ -156,11 +156,11 @@ impl Workload {
                     Protocol::Http1
                 },
                 container_concurrency: concurrency,
-                target_burst_capacity: burst_capacity(&metadata.annotations),
                 timeout: seconds(revision.spec.timeout_seconds.or(Some(300))),
                 response_start_timeout: seconds(revision.spec.response_start_timeout_seconds),
                 idle_timeout: seconds(revision.spec.idle_timeout_seconds),
                 queue_timeout: QUEUE_TIMEOUT,
+                ..RevisionConfig::default()
             },
             annotations: metadata.annotations.clone(),
             proven: condition(&revision.status.conditions, "ResourcesAvailable")
@@ -305,15 +305,6 @@ fn memory(annotations: &StringMap) -> Result<Option<Memory>, Error> {
     }
 }
 
-/// What the annotation says of bursts, or else Knative's default.
-fn burst_capacity(annotations: &StringMap) -> i64 {
-    let text = annotations.get(BURST_CAPACITY);
-    let number = text.and_then(|it| it.parse::<f64>().ok());
-    number.map_or(RevisionConfig::default().target_burst_capacity, |it| {
-        it.ceil() as i64
-    })
-}
-
 fn port(container: &Container, guest: Option<String>) -> Result<u16, Error> {
     if let Some(text) = guest {
         return text.parse().map_err(|_| Error::GuestPort(text));
@@ -428,19 +419,6 @@ mod tests {
         assert_eq!(image.digest.map(|it| it.to_string()), Some(digest));
         assert_eq!(image.reference.to_string(), "dev.local/a:tag");
         assert_eq!(image.holder, "u");
-    }
-
-    #[test]
-    fn room_for_bursts_is_the_annotations_or_knatives() {
-        for (annotations, expected) in [
-            (json!({}), 211),
-            (json!({BURST_CAPACITY: "0"}), 0),
-            (json!({BURST_CAPACITY: "-1"}), -1),
-            (json!({BURST_CAPACITY: "70.5"}), 71),
-        ] {
-            let annotations = serde_json::from_value(annotations).unwrap();
-            assert_eq!(burst_capacity(&annotations), expected);
-        }
     }
 
     #[test]

@@ -41,6 +41,8 @@ enum Event {
     Instance(String, State),
     Image(Box<Fetched>),
     Saved(Saved),
+    /// The autoscaler's configuration has changed.
+    Configured,
     /// Time has passed, or a pause is over.
     Tick,
 }
@@ -155,7 +157,16 @@ impl Actor {
         let before = gateway.stats(key);
         self.scaling.begin(&before);
         self.answered_before = answered(&before);
-        gateway.upsert_revision(key, self.workload.gateway);
+        self.configure_gateway();
+    }
+
+    fn configure_gateway(&self) {
+        let config = gateway::RevisionConfig {
+            target_burst_capacity: self.scaling.burst_capacity(),
+            ..self.workload.gateway
+        };
+        let (gateway, key) = (&self.hands.gateway, &self.workload.key);
+        gateway.upsert_revision(key, config);
     }
 
     /// Runs until the revision is deleted or the sender of commands is gone. A revision that was deleted and made anew has a
@@ -182,7 +193,7 @@ impl Actor {
                 Some(saved) = self.saved.recv() => Event::Saved(saved),
                 image = arrival(&mut self.image_task, &self.workload) => Event::Image(Box::new(image)),
                 _ = ticks.tick(), if watched => Event::Tick,
-                () = self.scaling.reconfigured() => Event::Tick,
+                () = self.scaling.reconfigured() => Event::Configured,
                 () = until(pause) => Event::Tick,
             };
             let now = Timestamp::now();
@@ -199,6 +210,7 @@ impl Actor {
                 Event::Command(Some(Command::Save(asker))) => self.save(Some(asker)),
                 Event::Image(result) => self.image_arrived(*result, now),
                 Event::Saved(saved) => self.saved(&saved, now),
+                Event::Configured => self.configure_gateway(),
                 Event::Tick => {}
             }
             // A demand can be told late, when it has been met.

@@ -77,6 +77,11 @@ impl Scaling {
         }
     }
 
+    /// How many more requests there is to be room for before the gateway holds them back; -1 for as many as come.
+    pub(super) fn burst_capacity(&self) -> i64 {
+        self.policy.burst_capacity.ceil() as i64
+    }
+
     /// Begins with what the gateway has counted: what it knows of a name outlives the revision of that name while a route leads there, and
     /// what came for a predecessor asks nothing of this one.
     pub(super) fn begin(&mut self, stats: &Stats) {
@@ -183,17 +188,42 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn what_the_gateway_counted_for_a_predecessor_is_not_this_ones_load() {
+    fn workload(annotations: &serde_json::Value) -> Workload {
         let revision: Revision = serde_json::from_value(json!({
-            "metadata": {"name": "f-00001", "namespace": "ns"},
+            "metadata": {"name": "f-00001", "namespace": "ns", "annotations": annotations},
             "spec": {"containers": [{"image": "dev.local/f"}]},
         }))
         .unwrap();
+        Workload::of(&revision).unwrap()
+    }
+
+    #[tokio::test]
+    async fn room_for_bursts_is_the_annotations_or_the_configurations_and_follows_it() {
+        const BURST_CAPACITY: &str = "autoscaling.knative.dev/target-burst-capacity";
+        let config = |text: &str| {
+            let data = [("target-burst-capacity".to_owned(), text.to_owned())];
+            Arc::new(Config::unset().with(&data.into()).unwrap())
+        };
+        for (annotations, before, after) in [
+            (json!({}), 211, 100),
+            (json!({BURST_CAPACITY: "0"}), 0, 0),
+            (json!({BURST_CAPACITY: "-1"}), -1, -1),
+            (json!({BURST_CAPACITY: "70.5"}), 71, 71),
+        ] {
+            let (sender, receiver) = watch::channel(Arc::new(Config::unset()));
+            let mut scaling = Scaling::new(&workload(&annotations), receiver, Timestamp::now());
+            assert_eq!(scaling.burst_capacity(), before);
+            sender.send_replace(config("100"));
+            scaling.reconfigured().await;
+            assert_eq!(scaling.burst_capacity(), after);
+        }
+    }
+
+    #[test]
+    fn what_the_gateway_counted_for_a_predecessor_is_not_this_ones_load() {
         let (_sender, config) = watch::channel(Arc::new(Config::unset()));
-        let workload = Workload::of(&revision).unwrap();
         let mut now = Timestamp::now();
-        let mut scaling = Scaling::new(&workload, config, now);
+        let mut scaling = Scaling::new(&workload(&json!({})), config, now);
         let stats = Stats {
             request_time: Duration::from_secs(10_000),
             arrived_total: 1_000_000,
