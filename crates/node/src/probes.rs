@@ -50,13 +50,22 @@ impl Probes {
         })
     }
 
-    /// How long a function may take by its probes, beside what any may take.
+    /// How long a function may take by its probes, beside what any may take: as long as its startup probe may fail and be waited
+    /// for, and as long as it takes until its readiness probe is believed.
     pub(crate) fn allowance(&self) -> Duration {
+        let attempts = |timing: &Timing, count| timing.period.max(timing.timeout) * count;
         let startup = self.checks.startup.as_ref().map(|check| &check.timing);
         let startup = startup.map_or(Duration::ZERO, |timing| {
-            timing.initial_delay + timing.period * timing.failure_threshold
+            timing.initial_delay + attempts(timing, timing.failure_threshold)
         });
-        startup + self.checks.readiness.initial_delay
+        let readiness = &self.checks.readiness;
+        // Without a period, the first success is believed.
+        let believed = if readiness.period.is_zero() {
+            Duration::ZERO
+        } else {
+            attempts(readiness, readiness.success_threshold)
+        };
+        startup + readiness.initial_delay + believed
     }
 }
 
@@ -185,7 +194,20 @@ mod tests {
                 failure_threshold: 3,
             }
         );
-        assert_eq!(probes.allowance(), Duration::from_secs(2 + 60 + 7));
+        assert_eq!(
+            probes.allowance(),
+            Duration::from_secs(2 + 3 * 20 + 7 + 5 * 2)
+        );
+    }
+
+    #[test]
+    fn a_function_has_the_time_that_attempts_take_which_run_out_of_theirs() {
+        let probes = probes(json!({
+            "startupProbe": {"httpGet": {}, "periodSeconds": 1, "timeoutSeconds": 10, "failureThreshold": 30},
+            "readinessProbe": {"httpGet": {}, "periodSeconds": 30, "successThreshold": 3},
+        }))
+        .unwrap();
+        assert_eq!(probes.allowance(), Duration::from_secs(300 + 90));
     }
 
     #[test]
