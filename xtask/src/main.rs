@@ -1,8 +1,11 @@
 //! `cargo xtask`: tests with all their set-up, and lints.
 
 mod cargo;
+mod conformance;
 mod knative_client;
 mod packages;
+
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -26,7 +29,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
-    /// Formatting, clippy and docs, each with warnings as errors
+    /// Formatting, clippy and docs, each with warnings as errors, and whether the tests are there that the docs name
     Lint,
 }
 
@@ -111,6 +114,7 @@ fn main() -> Result<()> {
             outcome
         }
         Task::Lint => {
+            conformance::check(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))?;
             cargo::run(&["fmt", "--all", "--check"], &[])?;
             cargo::run(
                 &[
