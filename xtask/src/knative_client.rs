@@ -6,8 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-/// The newest that `go install` takes: later ones replace modules of their own by folders of their repository.
-const VERSION: &str = "v0.42.0";
+/// Names its version: the newest that can be built as a module that another requires. Later ones replace modules of their own by
+/// folders of their repository, and that holds only there.
 const GO_MOD: &str = include_str!("../kn/go.mod");
 const GO_SUM: &str = include_str!("../kn/go.sum");
 /// What its go.mod asks for.
@@ -19,12 +19,15 @@ pub(crate) const TESTS: &str = "kn::";
 pub(crate) fn install() -> Result<()> {
     let folder = std::path::absolute(target_dir().join("tools"))?;
     let program = folder.join("kn");
-    let stamp = folder.join("kn.version");
-    if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|version| version == VERSION) {
+    // Of all that it is made of: a dependency may change without its version.
+    let stamp = folder.join("kn.made-of");
+    let made_of = [GO_MOD, GO_SUM].concat();
+    if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|made| made == made_of) {
         return Ok(());
     }
     new_enough(&go_version()?)?;
-    eprintln!("building kn {VERSION} (once; a few minutes)");
+    let version = version();
+    eprintln!("building kn {version} (once; a few minutes)");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     // In a copy: go writes what it has resolved into go.mod.
     for (name, text) in [("go.mod", GO_MOD), ("go.sum", GO_SUM)] {
@@ -38,10 +41,17 @@ pub(crate) fn install() -> Result<()> {
         .status()
         .context("cannot start go")?;
     if !status.success() {
-        bail!("go could not build kn {VERSION} ({status})");
+        bail!("go could not build kn {version} ({status})");
     }
-    fs::write(&stamp, VERSION).with_context(|| format!("cannot write {}", stamp.display()))?;
+    fs::write(&stamp, made_of).with_context(|| format!("cannot write {}", stamp.display()))?;
     Ok(())
+}
+
+/// As go.mod requires it.
+fn version() -> &'static str {
+    let required = GO_MOD.split_once("require knative.dev/client ");
+    let version = required.and_then(|(_, rest)| rest.split_whitespace().next());
+    version.unwrap_or("of unknown version")
 }
 
 fn target_dir() -> PathBuf {
@@ -67,7 +77,8 @@ fn new_enough(version: &str) -> Result<()> {
     match known {
         Some(known) if known >= GO => Ok(()),
         _ => Err(anyhow!(
-            "Go is {version:?}, and kn {VERSION} needs {}.{}",
+            "Go is {version:?}, and kn {} needs {}.{}",
+            self::version(),
             GO.0,
             GO.1
         )),
@@ -77,6 +88,16 @@ fn new_enough(version: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn its_version_stands_in_its_go_mod() {
+        let parts: Vec<u32> = version()
+            .trim_start_matches('v')
+            .split('.')
+            .filter_map(|part| part.parse().ok())
+            .collect();
+        assert_eq!(parts.len(), 3, "{}", version());
+    }
 
     #[test]
     fn a_toolchain_is_new_enough_by_number() {
