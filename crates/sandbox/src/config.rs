@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use vmm::Accel;
-use vmm::agent::protocol::{Contents, GuestFile, Process};
+use vmm::agent::protocol::{Contents, GuestFile, Process, Volume};
 
 use crate::users::Users;
 
@@ -150,14 +150,7 @@ impl Spec {
     /// What the volumes hold that are written from outside.
     pub(crate) fn contents(&self) -> Vec<Contents> {
         let volumes = self.process.volumes.iter();
-        volumes
-            .filter_map(|volume| {
-                Some(Contents {
-                    name: volume.name.clone(),
-                    files: volume.files.clone()?,
-                })
-            })
-            .collect()
+        volumes.filter_map(Volume::contents).collect()
     }
 
     /// SHA-256, in hexadecimal, of what a process begins with. Instances in which it differs are not copies of each other: a

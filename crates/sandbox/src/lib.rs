@@ -28,7 +28,9 @@ pub use sandbox::{Error, Sandbox};
 pub use state::{Exit, Failure, Reason, State};
 pub use users::Users;
 pub use vmm::Accel;
-pub use vmm::agent::protocol::{Contents, GuestFile, MAX_VOLUME_BYTES, Mount, Process, Volume};
+pub use vmm::agent::protocol::{
+    Contents, GuestFile, HOST_VOLUME_SIZE, MAX_VOLUME_BYTES, Mount, Process, Volume,
+};
 
 /// An error with everything that caused it, on one line.
 fn chain(error: &dyn std::error::Error) -> String {

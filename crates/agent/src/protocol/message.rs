@@ -190,6 +190,29 @@ pub struct Volume {
     pub mounts: Vec<Mount>,
 }
 
+/// Bytes of a page of the guest's memory.
+const PAGE: usize = 4096;
+
+impl Volume {
+    /// What it holds, if the host writes it.
+    pub fn contents(&self) -> Option<Contents> {
+        Some(Contents {
+            name: self.name.clone(),
+            files: self.files.clone()?,
+        })
+    }
+
+    /// How many bytes of the guest's memory the files that the host writes may take: each, however small, whole pages, and its path.
+    pub fn footprint(&self) -> u64 {
+        let files = self.files.iter().flatten();
+        let sizes = files.map(|file| {
+            let pages = file.contents.len().next_multiple_of(PAGE).max(PAGE);
+            (pages + file.path.len()) as u64
+        });
+        sizes.sum()
+    }
+}
+
 /// Where a process sees a [`Volume`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {

@@ -42,6 +42,10 @@ pub const VERSION: u32 = 3;
 /// Most bytes that all files of a process's volumes may have together: they pass in one message, in base64.
 pub const MAX_VOLUME_BYTES: usize = 4 * 1024 * 1024;
 
+/// Most bytes that one volume takes of the guest's memory whose files come from the host, the old beside the new while they are replaced:
+/// each set may have half of it, by [`Volume::footprint`].
+pub const HOST_VOLUME_SIZE: u64 = 64 << 20;
+
 /// Address of the host on the tap. The same in every instance: each has its own network namespace.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 1);
 

@@ -13,7 +13,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use agent::protocol::{Contents, GuestFile, Mount, Volume};
+use agent::protocol::{Contents, GuestFile, HOST_VOLUME_SIZE, Mount, Volume};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -23,10 +23,6 @@ use contents::Owner;
 
 /// Where volumes are mounted first. Gone before the process starts.
 const STAGE: &str = "/.volumes";
-
-/// A volume that the host writes holds what the protocol lets pass, the old beside the new while it is replaced; each file, however
-/// small, takes a page.
-const HOST_LIMIT: u64 = 64 << 20;
 
 /// Where nothing may be mounted.
 const PROC: &str = "/proc";
@@ -180,7 +176,7 @@ fn digest(files: &[GuestFile]) -> u64 {
 fn stage(volume: &Volume, place: &Path) -> Result<(), Error> {
     folder(place).map_err(make(place))?;
     let (mode, limit) = match volume.files {
-        Some(_) => ("0755", HOST_LIMIT),
+        Some(_) => ("0755", HOST_VOLUME_SIZE),
         // As an emptyDir of Kubernetes is.
         None => ("0777", volume.size_limit),
     };

@@ -13,7 +13,7 @@ use api::core::{ConfigMap, Container, Secret, Volume};
 use api::resource::{CONFIG_MAPS, Resource, SECRETS};
 use apiserver::Store;
 use apiserver::store::Key;
-use sandbox::MAX_VOLUME_BYTES;
+use sandbox::{HOST_VOLUME_SIZE, MAX_VOLUME_BYTES};
 use tracing::error;
 
 pub(crate) use expansion::expand;
@@ -62,6 +62,15 @@ pub(crate) enum Error {
          files into the image"
     )]
     TooLarge { bytes: usize },
+    #[error(
+        "the {files} files of volume {volume:?} take {bytes} bytes of a guest's memory, at least 4096 each, and at most {most} are allowed: \
+         mount fewer keys, or put files into the image", most = HOST_VOLUME_SIZE / 2
+    )]
+    TooManyFiles {
+        volume: String,
+        files: usize,
+        bytes: u64,
+    },
 }
 
 /// One of the two kinds of objects.
@@ -234,14 +243,7 @@ impl Given {
     /// What those of its volumes hold that are written from outside.
     pub(crate) fn contents(&self) -> Vec<sandbox::Contents> {
         let volumes = self.volumes.iter();
-        volumes
-            .filter_map(|volume| {
-                Some(sandbox::Contents {
-                    name: volume.name.clone(),
-                    files: volume.files.clone()?,
-                })
-            })
-            .collect()
+        volumes.filter_map(sandbox::Volume::contents).collect()
     }
 }
 

@@ -264,6 +264,35 @@ fn more_than_can_be_passed_to_a_guest_is_refused_by_size() {
 }
 
 #[test]
+fn more_files_than_a_guest_has_room_for_twice_are_refused_however_small_they_are() {
+    let keyed = |count: usize| {
+        let lookup = move |_: &ObjectName| {
+            let data: BTreeMap<String, &str> =
+                (0..count).map(|key| (format!("{key:04}"), "")).collect();
+            serde_json::from_value(json!({"data": data}))
+                .ok()
+                .map(Object::ConfigMap)
+        };
+        let wishes = wishes(
+            json!({}),
+            json!([{"name": "v", "configMap": {"name": "c"}}]),
+        );
+        wishes.fulfil("ns", &lookup, &[]).map(drop)
+    };
+    assert_eq!(keyed(8_000), Ok(()));
+    let (volume, files) = ("v".to_owned(), 8_192);
+    let bytes = 8_192 * (4_096 + 4);
+    assert_eq!(
+        keyed(8_192),
+        Err(Error::TooManyFiles {
+            volume,
+            files,
+            bytes
+        })
+    );
+}
+
+#[test]
 fn all_objects_that_are_named_are_known() {
     let container = json!({
         "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s1", "key": "k"}}}],

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use api::core::{KeyToPath, Volume, VolumeMount};
 use api::quantity;
-use sandbox::{GuestFile, MAX_VOLUME_BYTES, Mount};
+use sandbox::{GuestFile, HOST_VOLUME_SIZE, MAX_VOLUME_BYTES, Mount};
 
 use super::{Error, Kind, Namespace, ObjectName, User};
 
@@ -63,6 +63,14 @@ pub(super) fn resolve(
     let bytes = files.flatten().map(|file| file.contents.len()).sum();
     if bytes > MAX_VOLUME_BYTES {
         return Err(Error::TooLarge { bytes });
+    }
+    let large = |volume: &&sandbox::Volume| volume.footprint() > HOST_VOLUME_SIZE / 2;
+    if let Some(volume) = resolved.iter().find(large) {
+        return Err(Error::TooManyFiles {
+            volume: volume.name.clone(),
+            files: volume.files.iter().flatten().count(),
+            bytes: volume.footprint(),
+        });
     }
     Ok(resolved)
 }

@@ -192,9 +192,8 @@ mod tests {
             let (stream, _) = listener.accept().await.unwrap();
             let service = service_fn(|_: Request<Incoming>| async {
                 let flood = Bytes::from_static(&[0; 1024]);
-                let frames = std::iter::repeat_with(move || {
-                    Ok::<_, Infallible>(Frame::data(flood.clone()))
-                });
+                let frames =
+                    std::iter::repeat_with(move || Ok::<_, Infallible>(Frame::data(flood.clone())));
                 let body = StreamBody::new(futures_util::stream::iter(frames));
                 Ok::<_, Infallible>(Response::new(body))
             });

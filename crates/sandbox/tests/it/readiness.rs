@@ -244,7 +244,8 @@ async fn a_function_that_is_not_ready_for_a_while_says_so_and_lives_on() {
 }
 
 #[tokio::test]
-async fn a_function_that_is_not_ready_for_a_while_is_not_saved_and_does_not_become_well_by_its_end() {
+async fn a_function_that_is_not_ready_for_a_while_is_not_saved_and_does_not_become_well_by_its_end()
+{
     let (asked, mut asks) = mpsc::unbounded_channel();
     let node = Node::new(move |guest| {
         let asked = asked.clone();
