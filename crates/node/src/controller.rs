@@ -8,7 +8,8 @@ use api::meta::ObjectMeta;
 use api::resource::{CONFIGURATIONS, REVISIONS, ROUTES, Resource, SERVICES};
 use api::serving::{Configuration, Revision, Route, Service, label};
 use apiserver::store::{
-    Error as StoreError, Event, EventKind, Key, Object as Stored, Preconditions, Store, Watch,
+    Change, Error as StoreError, Event, EventKind, Key, Object as Stored, Preconditions, Store,
+    Watch,
 };
 use control::{
     Action, Domain, Family, InstanceFailure, Object, RevisionObservation, Settings, routing,
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::agenda::Agenda;
+use crate::deadline::until;
 use crate::happenings;
 use crate::hosts::Hosts;
 use crate::revision::{Hands, Runner};
@@ -434,6 +436,8 @@ impl Controller {
                 reason @ (StoreError::AlreadyExists(_)
                 | StoreError::NotFound(_)
                 | StoreError::Modified { .. }
+                | StoreError::NoNamespace(_)
+                | StoreError::NamespaceTerminating(_)
                 | StoreError::Precondition { .. }),
             ) => {
                 debug!(error = %reason, "overtaken");
@@ -465,7 +469,11 @@ impl Controller {
             return Ok(());
         };
         match write {
-            Write::Create => self.store.create(&key, value).await.map(drop),
+            // Nothing new comes into a namespace that is being emptied.
+            Write::Create => {
+                let change = Change::CreateWithin(value);
+                self.store.write(&key, change).await.map(drop)
+            }
             Write::Update => self.store.update(&key, value).await.map(drop),
             Write::Status => self.store.update_status(&key, value).await.map(drop),
         }
@@ -492,17 +500,6 @@ impl Controller {
             None => Vec::new(),
         };
         self.hosts.set(family_key, hosts);
-    }
-}
-
-/// Waits until `deadline`; for ever if there is none.
-async fn until(deadline: Option<Timestamp>) {
-    match deadline {
-        Some(deadline) => {
-            let left = Timestamp::now().duration_until(deadline);
-            tokio::time::sleep(Duration::try_from(left).unwrap_or_default()).await;
-        }
-        None => std::future::pending().await,
     }
 }
 

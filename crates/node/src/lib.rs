@@ -12,6 +12,7 @@
 mod agenda;
 mod budget;
 mod controller;
+mod deadline;
 mod demand;
 mod happenings;
 mod hosts;

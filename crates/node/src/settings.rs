@@ -67,8 +67,10 @@ impl Follower {
         let resource = CONFIG_MAPS.qualified();
         loop {
             let at = self.store.resource_version();
-            let Ok(mut changes) = self.store.watch(Some(&resource), Some(NAMESPACE), at) else {
-                return;
+            let mut changes = match self.store.watch(Some(&resource), Some(NAMESPACE), at) {
+                Ok(changes) => changes,
+                Err(apiserver::store::Error::Closed) => return,
+                Err(_) => continue,
             };
             // What has changed before the watch began.
             self.read();

@@ -24,6 +24,7 @@ use super::fleet::{Fleet, Life};
 use super::saving::{Asker, Saved, Saving, Trouble};
 use super::scaling::{Scaling, Sight};
 use super::{Command, Hands};
+use crate::deadline::{left, until};
 use crate::images;
 use crate::instances::Instance;
 use crate::logs;
@@ -791,18 +792,6 @@ async fn arrival(task: &mut Option<ImageTask>, workload: &Workload) -> Fetched {
 fn answered(stats: &gateway::Stats) -> u64 {
     let [_, success, redirect, client_error, _] = stats.responses;
     success + redirect + client_error
-}
-
-/// Waits until `time`; for ever if there is none.
-async fn until(time: Option<Timestamp>) {
-    match time {
-        Some(time) => tokio::time::sleep(left(Timestamp::now(), time)).await,
-        None => std::future::pending().await,
-    }
-}
-
-fn left(now: Timestamp, time: Timestamp) -> Duration {
-    Duration::try_from(now.duration_until(time)).unwrap_or_default()
 }
 
 fn remove_logs(instances: Vec<Handle>) {

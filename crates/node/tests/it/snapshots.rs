@@ -304,13 +304,14 @@ async fn what_cannot_be_saved_is_refused_by_name() {
 async fn what_is_not_ready_for_a_while_is_not_saved_for_its_clones_would_not_be_either() {
     let rig = Rig::new().await;
     let probe = json!({"httpGet": {"path": "/ready"}, "periodSeconds": 1, "failureThreshold": 1});
-    let template =
-        json!({"spec": {"containers": [{"image": IMAGE, "readinessProbe": probe}]}});
+    let template = json!({"spec": {"containers": [{"image": IMAGE, "readinessProbe": probe}]}});
     rig.api.create_from("hello", &template).await;
     rig.api.ready("hello").await;
     rig.habits.unready(true);
     rig.api
-        .eventually("pods", |pods| pods.len() == 1 && told(&pods[0]).0 == "False")
+        .eventually("pods", |pods| {
+            pods.len() == 1 && told(&pods[0]).0 == "False"
+        })
         .await;
     let (status, refusal) = rig.take("hello-00001").await;
     assert_eq!((status, &refusal["reason"]), (409, &json!("Conflict")));
