@@ -20,6 +20,8 @@ use tokio::time::Sleep;
 
 /// How long a client that goes on sending is listened to after its last answer.
 const LINGER: Duration = Duration::from_secs(2);
+/// Most that is kept for a client of interim responses, in bytes.
+const INTERIM_ROOM: usize = 8 << 10;
 
 /// What the requests of a connection know of it.
 pub(crate) struct Line {
@@ -43,7 +45,8 @@ impl Line {
     }
 
     /// Sends an interim response, for the request that has begun and has no answer yet, to a client that speaks HTTP/1.1. It is
-    /// dropped if the client has yet to take what was sent before.
+    /// dropped if the client has yet to take what the server sent before, or more interim responses than there is room for: an
+    /// instance may send them without end, and nothing else holds it back.
     pub(crate) fn interim(&self, status: StatusCode, headers: &HeaderMap) {
         if !self.flushed.load(Ordering::Acquire) {
             return;
@@ -61,7 +64,11 @@ impl Line {
             head.extend_from_slice(b"\r\n");
         }
         head.extend_from_slice(b"\r\n");
-        self.heads().extend_from_slice(&head);
+        let mut heads = self.heads();
+        if heads.len() + head.len() > INTERIM_ROOM {
+            return;
+        }
+        heads.extend_from_slice(&head);
         self.waiting.store(true, Ordering::Release);
     }
 
@@ -177,5 +184,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Downstream<S> {
             return Poll::Ready(Ok(()));
         }
         self.poll_linger(cx).map(Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn interim_responses_that_the_client_does_not_take_are_dropped_whole() {
+        let line = Arc::new(Line::new());
+        let (mut client, server) = tokio::io::duplex(100);
+        let mut downstream = Downstream::new(server, line.clone());
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..10_000 {
+            line.interim(StatusCode::EARLY_HINTS, &HeaderMap::new());
+            let _ = Pin::new(&mut downstream).poll_flush(&mut cx);
+        }
+        assert!(line.heads().len() <= INTERIM_ROOM);
+        let flushed = async move {
+            std::future::poll_fn(|cx| Pin::new(&mut downstream).poll_flush(cx)).await
+        };
+        let mut taken = String::new();
+        let (flushed, read) = tokio::join!(flushed, client.read_to_string(&mut taken));
+        flushed.and(read).unwrap();
+        let head = "HTTP/1.1 103 Early Hints\r\n\r\n";
+        assert_eq!(taken.replace(head, ""), "");
+        assert!(taken.len() > INTERIM_ROOM);
     }
 }
