@@ -40,6 +40,7 @@ mod tasks;
 mod timing;
 mod tunnel;
 mod upstream;
+mod window;
 
 pub use crate::config::{Failure, Options, Protocol, RevisionConfig};
 pub use crate::demand::DemandReceiver;

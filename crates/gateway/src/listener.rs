@@ -28,11 +28,8 @@ use crate::downstream::Downstream;
 use crate::forwarded::Client;
 use crate::gateway::Shared;
 use crate::session::{Session, Verdict};
+use crate::window;
 
-/// What may be under way from the client on one stream and on one connection, in bytes.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
-const MAX_STREAMS: u32 = 1000;
 const MAX_HEADER_LIST: u32 = 64 << 10;
 /// How often the listener looks at its connections.
 const ROUND: Duration = Duration::from_secs(20);
@@ -144,9 +141,9 @@ fn builder(alongside: Alongside) -> auto::Builder<Alongside> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(window::STREAM)
+        .initial_connection_window_size(window::CONNECTION)
+        .max_concurrent_streams(window::STREAMS)
         .enable_connect_protocol()
         .max_header_list_size(MAX_HEADER_LIST);
     builder

@@ -1,5 +1,5 @@
 //! HTTP/2 with prior knowledge to an instance: one connection for many requests, and another when the
-//! instance's limit of streams is reached.
+//! limit of streams, the instance's or the gateway's, is reached.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -21,11 +21,7 @@ use crate::body::RequestBody;
 use crate::config::Options;
 use crate::doorbell::Doorbell;
 use crate::endpoint::Connector;
-
-/// What may be under way to the gateway on one stream and on one connection, in bytes: enough for a fast
-/// stream on a fast link, and the bound of what a slow client makes the gateway hold.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
+use crate::window;
 
 /// The connections of one endpoint.
 pub(crate) struct Pool {
@@ -114,8 +110,8 @@ impl Pool {
         let (companions, alongside) = Companions::new();
         let (sender, driver) = http2::Builder::new(alongside)
             .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_stream_window_size(window::STREAM)
+            .initial_connection_window_size(window::CONNECTION)
             .handshake(io)
             .await
             .map_err(io::Error::other)?;
@@ -146,6 +142,7 @@ impl Pool {
 impl Connection {
     fn reserve(&self) -> Option<Stream> {
         let limit = self.streams.limit.load(Ordering::Acquire);
+        let limit = limit.min(window::STREAMS as usize);
         let room = |used| (used < limit).then_some(used + 1);
         self.streams
             .used

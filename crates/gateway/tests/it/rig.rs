@@ -83,6 +83,15 @@ impl Rig {
         sender
     }
 
+    /// As [`Self::http2`]; each stream takes so many bytes before it is read.
+    pub(crate) async fn http2_with_window(&self, bytes: u32) -> http2::SendRequest<Body> {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(bytes);
+        let (sender, connection) = builder.handshake(self.io().await).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+
     pub(crate) async fn tcp(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).await.unwrap();
         // Delayed acknowledgements take real time, which does not pass while the clock stands still.

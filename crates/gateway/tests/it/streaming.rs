@@ -8,13 +8,13 @@ use bytes::Bytes;
 use gateway::{Protocol, RevisionConfig};
 use http::{Request, Response};
 use http_body::{Body, Frame};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::instance::{self, Instance, text};
-use crate::rig::{Rig, get, key, post, to_host};
+use crate::rig::{Rig, empty, get, key, post, to_host, until};
 
 /// A body that is written from elsewhere; it ends when the sender is dropped.
 struct Pipe(mpsc::UnboundedReceiver<&'static str>);
@@ -51,6 +51,47 @@ async fn next(body: &mut Incoming) -> Option<Bytes> {
 async fn echo(request: Request<Incoming>) -> Response<instance::Body> {
     let body = request.into_body().map_err(|error| panic!("{error}"));
     Response::new(body.boxed_unsync())
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_readers_do_not_stop_others_on_the_connection_to_an_instance() {
+    const LARGE: usize = 2 << 20;
+    let produced = Arc::<AtomicUsize>::default();
+    let count = produced.clone();
+    let instance = Instance::http_with(
+        |server| {
+            server.http2().max_send_buf_size(16 << 10);
+        },
+        move |request| {
+            let count = count.clone();
+            async move {
+                if request.method() == http::Method::POST {
+                    return text(vec![0; LARGE]);
+                }
+                let parts = futures_util::stream::repeat_with(move || {
+                    count.fetch_add(16 << 10, Ordering::SeqCst);
+                    Ok(Frame::data(Bytes::from_static(&[0; 16 << 10])))
+                });
+                Response::new(StreamBody::new(parts).boxed_unsync())
+            }
+        },
+    )
+    .await;
+    let config = RevisionConfig {
+        protocol: Protocol::H2c,
+        ..RevisionConfig::default()
+    };
+    let rig = Rig::start(config, vec![instance.endpoint("a")]).await;
+    let mut slow = rig.http2_with_window(0).await;
+    let mut unread = Vec::new();
+    for _ in 0..32 {
+        unread.push(slow.send_request(to_host("GET", empty())).await.unwrap());
+    }
+    // As much as the windows of a few of them take.
+    until(|| produced.load(Ordering::SeqCst) >= 4 << 20).await;
+    let answer = rig.http1().await.ask(post(empty())).await;
+    assert_eq!(answer.body.len(), LARGE);
+    assert_eq!(instance.connections(), 1);
 }
 
 #[tokio::test]
@@ -141,7 +182,7 @@ async fn an_upload_goes_on_while_nobody_reads_the_response() {
     let mut client = rig.http1().await;
     let upload = Zeros::new(CHUNKS, Arc::default());
     let _unread = client.send(post(upload.boxed_unsync())).await;
-    crate::rig::until(|| received.load(Ordering::SeqCst) == CHUNK * CHUNKS).await;
+    until(|| received.load(Ordering::SeqCst) == CHUNK * CHUNKS).await;
 }
 
 /// `chunks` chunks of 64 KiB; counts what it has given away.
