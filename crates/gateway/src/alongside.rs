@@ -5,6 +5,7 @@
 //! connection, and many connections share the processors.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -13,6 +14,8 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::FuturesUnordered;
 use hyper::rt::Executor;
 
+use crate::stall::Watch;
+
 /// Where the connection puts them.
 #[derive(Clone)]
 pub(crate) struct Alongside(Arc<Mutex<Option<Vec<BoxFuture<'static, ()>>>>>);
@@ -20,7 +23,31 @@ pub(crate) struct Alongside(Arc<Mutex<Option<Vec<BoxFuture<'static, ()>>>>>);
 /// Those that run. Dropping it ends them.
 pub(crate) struct Companions {
     new: Alongside,
-    running: FuturesUnordered<BoxFuture<'static, ()>>,
+    running: FuturesUnordered<Companion>,
+}
+
+struct Companion {
+    future: BoxFuture<'static, ()>,
+    watch: Watch,
+}
+
+impl Companion {
+    fn new(future: BoxFuture<'static, ()>) -> Self {
+        Self {
+            future,
+            watch: Watch::default(),
+        }
+    }
+}
+
+impl Future for Companion {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { future, watch } = &mut *self;
+        // Given up it is dropped, which resets its stream.
+        watch.poll(cx, |cx| future.as_mut().poll(cx)).map(|_| ())
+    }
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Alongside {
@@ -52,7 +79,7 @@ impl Companions {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if let Some(new) = &mut *self.new.queue() {
-                self.running.extend(new.drain(..));
+                self.running.extend(new.drain(..).map(Companion::new));
             }
             match self.running.poll_next_unpin(cx) {
                 Poll::Ready(Some(())) => {}

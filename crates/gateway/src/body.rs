@@ -15,6 +15,7 @@ use crate::expect::Gate;
 use crate::refusal::grpc_timeout_trailers;
 use crate::revision::Permit;
 use crate::session::Busy;
+use crate::stall;
 use crate::tasks::AbortOnDrop;
 use crate::upstream::{Timer, http1, http2};
 
@@ -145,6 +146,7 @@ impl ResponseBody {
             stream.complete();
             Self(Kind::Done)
         } else {
+            stall::handed_over(stream.deadlines.total);
             Self(Kind::Stream(stream))
         }
     }
@@ -152,6 +154,15 @@ impl ResponseBody {
     fn finish(&mut self) {
         if let Kind::Stream(stream) = std::mem::replace(&mut self.0, Kind::Done) {
             stream.complete();
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        // The answer to HEAD is never polled.
+        if matches!(self.0, Kind::Stream(_)) {
+            stall::asked();
         }
     }
 }
@@ -199,6 +210,7 @@ impl Body for ResponseBody {
             }
             Kind::Stream(stream) => stream,
         };
+        stall::asked();
         if stream.timer.poll(cx).is_ready() {
             // The head is out, so the status cannot change any more: the body ends cleanly, and a gRPC
             // client reads the reason in the trailers.
@@ -210,8 +222,11 @@ impl Body for ResponseBody {
             Some(Ok(frame)) => {
                 if stream.body.is_end_stream() {
                     self.finish();
-                } else if !stream.deadlines.idle.is_zero() {
-                    stream.timer.set(stream.deadlines.next());
+                } else {
+                    if !stream.deadlines.idle.is_zero() {
+                        stream.timer.set(stream.deadlines.next());
+                    }
+                    stall::handed_over(stream.deadlines.total);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

@@ -24,7 +24,8 @@ pub struct RevisionConfig {
     pub target_burst_capacity: i64,
     /// `timeoutSeconds`: from the moment an instance takes the request until the end of the response.
     /// Time spent in the queue is bounded by `queue_timeout` instead, so that a function with a short
-    /// timeout can still be started from zero.
+    /// timeout can still be started from zero. After the head the response ends cleanly, unless its client does not read:
+    /// then there is no clean end, and the stream (HTTP/2) is reset or the connection (HTTP/1.1) closed.
     pub timeout: Duration,
     /// `responseStartTimeoutSeconds`: until the head of the response.
     pub response_start_timeout: Duration,

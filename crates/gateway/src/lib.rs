@@ -36,6 +36,7 @@ mod refusal;
 mod revision;
 mod route;
 mod session;
+mod stall;
 mod tasks;
 mod timing;
 mod tunnel;

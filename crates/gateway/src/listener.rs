@@ -28,6 +28,7 @@ use crate::downstream::Downstream;
 use crate::forwarded::Client;
 use crate::gateway::Shared;
 use crate::session::{Session, Verdict};
+use crate::stall::Watch;
 use crate::window;
 
 const MAX_HEADER_LIST: u32 = 64 << 10;
@@ -186,6 +187,7 @@ where
     let bell = Doorbell::default();
     let builder = builder(alongside);
     let mut serving = pin!(builder.serve_connection_with_upgrades(io, service));
+    let mut watch = Watch::default();
     let mut draining = false;
     let ended = poll_fn(|cx| {
         session.watch(cx.waker());
@@ -199,7 +201,10 @@ where
             Verdict::Cut => return Poll::Ready(Ok(())),
         }
         bell.attend(cx, |cx| {
-            let ended = serving.as_mut().poll(cx);
+            // Given up (HTTP/1.1) the connection is closed: there is no other way to end a response that is not read.
+            let ended = watch
+                .poll(cx, |cx| serving.as_mut().poll(cx))
+                .map(|ended| ended.unwrap_or(Ok(())));
             if ended.is_pending() {
                 let _ = streams.poll(cx);
             }

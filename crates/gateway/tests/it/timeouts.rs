@@ -1,12 +1,14 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use gateway::RevisionConfig;
+use gateway::{Protocol, RevisionConfig};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::instance::Instance;
-use crate::rig::{HOST, Rig, key};
+use crate::instance::{Instance, text};
+use crate::rig::{HOST, Rig, empty, key, to_host};
 
 fn limits(timeout: u64, start: u64, idle: u64) -> RevisionConfig {
     RevisionConfig {
@@ -78,7 +80,7 @@ async fn silence_in_the_middle_of_a_response_is_bounded() {
 async fn a_kept_connection_starts_a_new_clock_for_each_request() {
     let instance = Instance::http(async |_| {
         tokio::time::sleep(Duration::from_secs(4)).await;
-        crate::instance::text("slow")
+        text("slow")
     })
     .await;
     let rig = Rig::start(limits(5, 0, 0), vec![instance.endpoint("a")]).await;
@@ -106,4 +108,56 @@ async fn a_body_of_a_known_length_that_is_cut_short_ends_without_a_reset() {
     let mut response = String::new();
     stream.read_to_string(&mut response).await.unwrap();
     assert!(response.ends_with("\r\n\r\npart"), "{response}");
+}
+
+/// Answers without end the first time, and shortly from then on.
+async fn endless_once() -> Instance {
+    let begun = Arc::<AtomicBool>::default();
+    Instance::http(move |_| {
+        let endless = !begun.swap(true, Ordering::SeqCst);
+        async move {
+            if !endless {
+                return text("next");
+            }
+            let part = || Ok(hyper::body::Frame::data(vec![0; 16 << 10].into()));
+            let parts = futures_util::stream::repeat_with(part);
+            Response::new(StreamBody::new(parts).boxed_unsync())
+        }
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stops_reading_is_given_up_when_the_time_is_over() {
+    for (protocol, idle) in [(Protocol::Http1, 0), (Protocol::H2c, 0), (Protocol::H2c, 2)] {
+        let config = RevisionConfig {
+            protocol,
+            container_concurrency: 1,
+            ..limits(5, 0, idle)
+        };
+        let instance = endless_once().await;
+        let rig = Rig::start(config, vec![instance.endpoint("a")]).await;
+        let mut http2 = rig.http2_with_window(0).await;
+        let mut response = http2.send_request(to_host("GET", empty())).await.unwrap();
+        assert_eq!(rig.get().await.body, "next", "{protocol:?} {idle}");
+        let error = response.body_mut().frame().await.unwrap().unwrap_err();
+        assert!(
+            error.to_string().contains("error reading a body"),
+            "{error}"
+        );
+        let response = http2.send_request(to_host("GET", empty())).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "the connection goes on");
+
+        let instance = endless_once().await;
+        let rig = Rig::start(config, vec![instance.endpoint("a")]).await;
+        let mut http1 = rig.tcp().await;
+        let request = format!("GET / HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n");
+        http1.write_all(request.as_bytes()).await.unwrap();
+        rig.until(|stats| stats.in_flight == 1).await;
+        assert_eq!(rig.get().await.body, "next", "{protocol:?} {idle}");
+        // What was sent is there, and then the end.
+        let mut taken = Vec::new();
+        http1.read_to_end(&mut taken).await.unwrap();
+        assert!(taken.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    }
 }
