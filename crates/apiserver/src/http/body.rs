@@ -16,7 +16,7 @@ use super::{
 pub(super) const LIMIT: usize = 3 << 20;
 
 /// Media types that objects are sent as; none means JSON.
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const YAML: [&str; 4] = [
     "application/yaml",
     "application/x-yaml",
@@ -62,8 +62,8 @@ pub(super) async fn of(
 
 /// Reads one object, of which it is not known what it is.
 pub(super) async fn object(headers: &HeaderMap, body: Body) -> Result<Document, Failure> {
+    let yaml = is_yaml(headers);
     let media_type = media_type(headers).to_ascii_lowercase();
-    let yaml = YAML.contains(&media_type.as_str());
     let protobuf = media_type == PROTOBUF;
     if !yaml && !protobuf && !media_type.is_empty() && media_type != JSON {
         return Err(Failure::unsupported_media_type(&ACCEPTED));
@@ -82,6 +82,12 @@ pub(super) async fn object(headers: &HeaderMap, body: Body) -> Result<Document, 
     } else {
         Err(Failure::bad_request("the body must be an object"))
     }
+}
+
+/// Whether a body says that it is YAML.
+pub(super) fn is_yaml(headers: &HeaderMap) -> bool {
+    YAML.iter()
+        .any(|it| it.eq_ignore_ascii_case(media_type(headers)))
 }
 
 /// Parses JSON or YAML.

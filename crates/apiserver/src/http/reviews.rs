@@ -98,6 +98,10 @@ async fn review(resource: Resource, decide: Decide, request: Request) -> Answer 
         )));
     }
     let mut review = json!({
+    // Who may do nothing but look may ask; aliases and anchors are none of it.
+    if body::is_yaml(&parts.headers) {
+        return Err(Failure::unsupported_media_type(&[body::JSON]));
+    }
         "kind": resource.kind, "apiVersion": resource.api_version(), "metadata": {"creationTimestamp": null},
         "status": decide(&user, &asked["spec"])?,
     });

@@ -686,3 +686,23 @@ async fn discovery_names_every_kind_in_both_forms() {
         .filter(|it| it.group == "serving.knative.dev");
     assert_eq!(resources.len(), serving.count());
 }
+
+#[tokio::test]
+async fn reviews_are_not_asked_for_in_yaml() {
+    let server = Server::start().await;
+    let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    let request = server.client.post(server.url(path));
+    let request = request.header("content-type", "application/yaml");
+    let (code, status) = answer(
+        request
+            .body("kind: SelfSubjectReview")
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
+    assert_eq!(
+        (code, &status["reason"]),
+        (415, &json!("UnsupportedMediaType"))
+    );
+}
