@@ -21,6 +21,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use serde_json::Value;
 
 pub(crate) use self::change::finalizer;
+pub(crate) use self::object::{DEPTH, is_within};
 pub use self::{
     change::{Change, Preconditions, Propagation},
     error::{Error, OpenError},

@@ -8,6 +8,20 @@ use serde_json::Value;
 
 use super::Key;
 
+/// Levels of lists and objects that a stored object has at most. Serde reads 127 of JSON, and some readers wrap objects in a few
+/// more, a list or an event of a watch.
+pub(crate) const DEPTH: usize = 100;
+
+/// Whether a value has so many levels of lists and objects at most.
+pub(crate) fn is_within(value: &Value, depth: usize) -> bool {
+    let below = |value: &Value| is_within(value, depth - 1);
+    match value {
+        Value::Array(items) => depth > 0 && items.iter().all(below),
+        Value::Object(fields) => depth > 0 && fields.values().all(below),
+        _ => true,
+    }
+}
+
 /// Labels of an object, shared between the object and the watch log.
 pub type Labels = Arc<BTreeMap<String, String>>;
 
@@ -84,7 +98,7 @@ impl Object {
 
     /// The object, parsed.
     pub fn value(&self) -> Value {
-        // What is stored was parsed when it was taken in; Null would be a bug that the caller sees as a missing field.
+        // What is stored is no deeper than can be parsed, see DEPTH; Null would be a bug that the caller sees as a missing field.
         serde_json::from_slice(&self.0.json).unwrap_or_default()
     }
 

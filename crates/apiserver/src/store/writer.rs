@@ -25,6 +25,7 @@ use std::{
 
 use jiff::Timestamp;
 use prometheus_client::metrics::histogram::Histogram;
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
@@ -33,6 +34,7 @@ use super::{
     change::{self, Circumstances, Outcome},
     disk::{self, Disk},
     namespace,
+    object::{DEPTH, is_within},
     state::Publisher,
 };
 use crate::metrics::seconds;
@@ -241,6 +243,8 @@ pub(super) fn decide(
     resource_version: u64,
 ) -> Result<(Written, Option<Event>), Error> {
     let value = current.map(Object::value);
+    // A deletion makes nothing deeper, and whatever there is can be deleted.
+    let grows = !matches!(change, Change::Delete(..));
     let circumstances = Circumstances {
         now: Timestamp::now(),
         uid: uuid::Uuid::new_v4().to_string(),
@@ -257,6 +261,9 @@ pub(super) fn decide(
         (Outcome::Put(kind, value), _) => (kind, value),
         (Outcome::Remove(value), _) => (EventKind::Deleted, value),
     };
+    if grows && !is_within(&value, DEPTH) {
+        return Err(too_deep(key, &value));
+    }
     let object = Object::from_value(key.clone(), &value).map_err(|error| Error::Invalid {
         key: key.clone(),
         field: "metadata",
@@ -272,6 +279,20 @@ pub(super) fn decide(
         EventKind::Added | EventKind::Modified => Written::Stored(object),
     };
     Ok((written, Some(event)))
+}
+
+/// Who owns the fields of an object is a tree of their names in its metadata, so that this may be too deep where they are not.
+fn too_deep(key: &Key, value: &Value) -> Error {
+    let parts = ["status", "spec", "metadata"];
+    let deep = |part: &&str| !is_within(&value[*part], DEPTH - 1);
+    Error::Invalid {
+        key: key.clone(),
+        field: parts.into_iter().find(deep).unwrap_or("metadata"),
+        message: format!(
+            "Too deep: an object may have {DEPTH} levels of lists and objects, with those of metadata.managedFields, which has a \
+             level for each level of a field and four more"
+        ),
+    }
 }
 
 fn refuse(batch: Vec<Request>, error: &Error) {

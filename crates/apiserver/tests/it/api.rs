@@ -687,6 +687,31 @@ async fn discovery_names_every_kind_in_both_forms() {
     assert_eq!(resources.len(), serving.count());
 }
 
+/// Objects in objects, so many.
+fn nested(levels: usize) -> Value {
+    (0..levels).fold(json!("x"), |value, _| json!({"a": value}))
+}
+
+#[tokio::test]
+async fn an_object_that_is_too_deep_to_be_read_again_is_refused() {
+    let server = Server::start().await;
+    server.create("a").await;
+    let one = format!("{SERVICES}/a");
+    let status = |levels| json!({"status": {"annotations": nested(levels)}});
+    // Deeper than may be stored, but for who owns the fields not too deep to be read.
+    for levels in [95, 120] {
+        let path = format!("{one}/status");
+        let (code, refused) = server.send(Method::PATCH, &path, &status(levels)).await;
+        assert_eq!((code, &refused["reason"]), (422, &json!("Invalid")));
+        let message = refused["message"].as_str().unwrap();
+        assert!(message.contains("Too deep"), "{message}");
+    }
+    let (code, object) = server.get(&one).await;
+    assert_eq!((code, &object["metadata"]["name"]), (200, &json!("a")));
+    let (code, _) = server.send(Method::DELETE, &one, &json!({})).await;
+    assert_eq!(code, 200);
+}
+
 #[tokio::test]
 async fn reviews_are_not_asked_for_in_yaml() {
     let server = Server::start().await;
