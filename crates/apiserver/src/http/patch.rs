@@ -1,11 +1,20 @@
 //! Patches: merge (RFC 7386), JSON (RFC 6902), strategic merge, and server-side apply, which is made in [`super::write`].
 
+use std::{io, slice};
+
 use api::Resource;
 use http::{HeaderMap, StatusCode};
-use json_patch::Patch as Operations;
+use json_patch::{Patch as Operations, PatchOperation};
 use serde_json::Value;
 
 use super::{body, document::Document, error::Failure, strategic};
+use crate::store::{DEPTH, is_within};
+
+/// Operations of a JSON patch (`k8s.io/apiserver/pkg/endpoints/handlers/patch.go`, `maxJSONPatchOperations`).
+const OPERATIONS: usize = 10_000;
+/// Bytes of JSON that the operations of a patch copy or move in all (`k8s.io/apiserver/pkg/server/config.go`,
+/// `JSONPatchMaxCopyBytes`): a copy of the whole into itself doubles the object.
+const COPIED: usize = body::LIMIT;
 
 const MERGE: &str = "application/merge-patch+json";
 const JSON: &str = "application/json-patch+json";
@@ -53,6 +62,14 @@ impl Patch {
                     Failure::bad_request(format!("error decoding patch: {error}"))
                 })?),
             };
+        if let Self::Json(Operations(operations)) = &patch
+            && operations.len() > OPERATIONS
+        {
+            return Err(too_much(format!(
+                "The allowed maximum operations in a JSON patch is {OPERATIONS}, got {}",
+                operations.len()
+            )));
+        }
         Ok((patch, duplicates))
     }
 
@@ -70,7 +87,13 @@ impl Patch {
                         error.to_string(),
                     )
                 };
-                json_patch::patch(&mut patched, operations).map_err(refused)?;
+                let mut copied = 0;
+                for operation in &operations.0 {
+                    check(&patched, operation, &mut copied)?;
+                    // Of what fails half way nothing is kept.
+                    json_patch::patch_unsafe(&mut patched, slice::from_ref(operation))
+                        .map_err(refused)?;
+                }
             }
         }
         if patched.is_object() {
@@ -81,9 +104,65 @@ impl Patch {
     }
 }
 
+/// Refuses an operation that would make an object deeper or larger than patches may; `copied` is what those before it copied.
+fn check(object: &Value, operation: &PatchOperation, copied: &mut usize) -> Result<(), Failure> {
+    let (from, value) = match operation {
+        PatchOperation::Add(add) => (None, Some(&add.value)),
+        PatchOperation::Replace(replace) => (None, Some(&replace.value)),
+        PatchOperation::Copy(copy) => (Some(&copy.from), None),
+        PatchOperation::Move(of) => (Some(&of.from), None),
+        PatchOperation::Remove(_) | PatchOperation::Test(_) => return Ok(()),
+    };
+    // What is not there is refused by the operation itself.
+    let Some(value) = value.or_else(|| from.and_then(|from| object.pointer(from.as_str()))) else {
+        return Ok(());
+    };
+    if from.is_some() {
+        let mut room = Room(COPIED - *copied);
+        if serde_json::to_writer(&mut room, value).is_err() {
+            return Err(too_much(format!(
+                "the operations of the patch copy or move more than {COPIED} bytes"
+            )));
+        }
+        *copied = COPIED - room.0;
+    }
+    let above = operation.path().count();
+    if above > DEPTH || !is_within(value, DEPTH - above) {
+        return Err(too_much(format!(
+            "the patch nests the object deeper than {DEPTH} levels, at {}",
+            operation.path()
+        )));
+    }
+    Ok(())
+}
+
+fn too_much(message: String) -> Failure {
+    Failure::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "RequestEntityTooLarge",
+        message,
+    )
+}
+
+/// Counts what is written to it, down to nothing.
+struct Room(usize);
+
+impl io::Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.0.checked_sub(bytes.len());
+        self.0 = left.ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use api::resource;
+    use axum::response::IntoResponse;
     use http::header::CONTENT_TYPE;
     use serde_json::json;
 
@@ -124,6 +203,45 @@ mod tests {
         assert_eq!(patched(JSON, &object, &good), Some(json!({"a": 1, "b": 2})));
         let bad = json!([{"op": "add", "path": "/b", "value": 2}, {"op": "test", "path": "/a", "value": 2}]);
         assert_eq!(patched(JSON, &object, &bad), None);
+    }
+
+    /// The code that a patch of `{"a": "x"}` is refused with, if it is.
+    fn refusal(operations: Vec<Value>) -> Option<StatusCode> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, JSON.parse().unwrap());
+        let bytes = Value::Array(operations).to_string();
+        let patched = Patch::parse(&headers, bytes.as_bytes(), &resource::SERVICES)
+            .and_then(|(patch, _)| patch.apply(&json!({"a": "x"})));
+        patched
+            .err()
+            .map(|failure| failure.into_response().status())
+    }
+
+    #[test]
+    fn copies_that_double_an_object_again_and_again_are_refused() {
+        let double = |at: usize| json!({"op": "copy", "from": "", "path": format!("/b{at}")});
+        assert_eq!(refusal((0..10).map(double).collect()), None);
+        let refused = Some(StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(refusal((0..60).map(double).collect()), refused);
+    }
+
+    #[test]
+    fn operations_that_nest_an_object_deeper_and_deeper_are_refused() {
+        let under =
+            |at: usize| json!({"op": "add", "path": format!("/a{}", "/a".repeat(at)), "value": {}});
+        let around = |_: usize| json!({"op": "copy", "from": "", "path": "/a"});
+        assert_eq!(refusal((0..90).map(under).collect()), None);
+        let refused = Some(StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(refusal((0..1_000).map(under).collect()), refused);
+        assert_eq!(refusal((0..1_000).map(around).collect()), refused);
+    }
+
+    #[test]
+    fn a_patch_has_so_many_operations_at_most() {
+        let add = json!({"op": "add", "path": "/b", "value": 1});
+        assert_eq!(refusal(vec![add.clone(); OPERATIONS]), None);
+        let refused = Some(StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(refusal(vec![add; OPERATIONS + 1]), refused);
     }
 
     #[test]
