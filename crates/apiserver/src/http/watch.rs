@@ -26,6 +26,8 @@ use crate::store::{self, Event, EventKind, Object};
 
 /// A watch that asks for no end gets this one.
 const TIMEOUT: Duration = Duration::from_secs(60 * 60);
+/// One that asks for a later end than this gets it then, and goes on from there.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// Objects of the initial state in one piece of the stream.
 const PIECE: usize = 64;
@@ -63,7 +65,7 @@ pub(super) fn start(
         resource: *resource,
         initial: initial.into(),
         initial_end: options.initial_events && options.bookmarks,
-        deadline: Instant::now() + options.timeout.unwrap_or(TIMEOUT),
+        deadline: Instant::now() + options.timeout.unwrap_or(TIMEOUT).min(LONGEST),
         log,
         form,
         columns_sent: false,
@@ -148,14 +150,9 @@ impl Watch {
 
     fn events(&mut self, piece: &mut Vec<u8>, events: &[Event]) {
         for event in events {
-            if !self.options.fields.matches(&event.object) {
-                continue;
-            }
-            let before = event
-                .previous
-                .as_ref()
-                .is_some_and(|previous| self.options.labels.matches(previous.labels()));
-            let after = self.options.labels.matches(event.object.labels());
+            let previous = event.previous.as_ref();
+            let before = previous.is_some_and(|previous| self.selects(previous));
+            let after = self.selects(&event.object);
             if let Some(kind) = seen_through_selector(event.kind, before, after) {
                 self.write(piece, kind, &event.object);
             }
@@ -229,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_selector_turns_changes_of_labels_into_coming_and_going() {
+    fn a_selector_turns_changes_into_coming_and_going() {
         use EventKind::{Added, Deleted, Modified};
         let cases = [
             (Added, false, true, Some("ADDED")),

@@ -14,7 +14,11 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) async fn open(server: &Server, query: &str) -> Self {
-        let url = server.url(&format!("{SERVICES}?watch=true{query}"));
+        Self::of(server, SERVICES, query).await
+    }
+
+    async fn of(server: &Server, path: &str, query: &str) -> Self {
+        let url = server.url(&format!("{path}?watch=true{query}"));
         let response = server.client.get(url).send().await.unwrap();
         assert_eq!(response.status(), 200);
         Self {
@@ -148,6 +152,37 @@ async fn a_watch_of_one_name_sees_no_other() {
     server.create("a").await;
     server.create("b").await;
     assert_eq!(events.brief().await, brief("ADDED", "b"));
+}
+
+#[tokio::test]
+async fn objects_come_and_go_as_their_fields_match() {
+    let server = Server::start().await;
+    let path = "/api/v1/namespaces";
+    let made =
+        |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    let hold = json!({"metadata": {"name": "a", "finalizers": ["example.com/hold"]}});
+    let (_, first) = server.send(Method::POST, path, &hold).await;
+    let query = format!(
+        "&fieldSelector=status.phase%3DActive&resourceVersion={}",
+        version(&first)
+    );
+    let mut events = Events::of(&server, path, &query).await;
+    let (code, _) = server
+        .send(Method::DELETE, &format!("{path}/a"), &json!({}))
+        .await;
+    assert_eq!(code, 200);
+    server.send(Method::POST, path, &made("b")).await;
+    assert_eq!(events.brief().await, brief("DELETED", "a"));
+    assert_eq!(events.brief().await, brief("ADDED", "b"));
+}
+
+#[tokio::test]
+async fn a_watch_may_ask_for_an_end_that_never_comes() {
+    let server = Server::start().await;
+    server.create("a").await;
+    let query = format!("&timeoutSeconds={}", u64::MAX);
+    let mut events = Events::open(&server, &query).await;
+    assert_eq!(events.brief().await, brief("ADDED", "a"));
 }
 
 #[tokio::test]
