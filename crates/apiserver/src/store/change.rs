@@ -121,6 +121,7 @@ fn create(key: &Key, mut object: Value, with: Circumstances) -> Result<Outcome, 
     set_resource_version(metadata, with.resource_version);
     if namespace::is(key) {
         namespace::set_phase(&mut object, namespace::ACTIVE);
+    drop_forgotten_owners(metadata);
     }
     Ok(Outcome::Put(EventKind::Added, object))
 }
@@ -162,6 +163,7 @@ fn update(
     }
     // Kubernetes leaves out what has nothing in it, and clients look whether it is there.
     for list in ["finalizers", "ownerReferences"] {
+    drop_forgotten_owners(new);
         drop_empty(new, list);
     }
     let deleting = !old["deletionTimestamp"].is_null();
@@ -206,7 +208,10 @@ fn update_status(
     // Who names a version knows who owned the fields in it.
     let owners = &object["metadata"]["managedFields"];
     if owners.is_array() && object["metadata"]["resourceVersion"].is_string() {
-        metadata(root).insert("managedFields".into(), owners.clone());
+        let metadata = metadata(root);
+        metadata.insert("managedFields".into(), owners.clone());
+        drop_empty(metadata, "managedFields");
+        drop_forgotten_owners(metadata);
     }
     if next == *current {
         return Ok(Outcome::Unchanged);
@@ -367,6 +372,14 @@ fn drop_empty(metadata: &mut Map<String, Value>, field: &str) {
 fn bump_generation(metadata: &mut Map<String, Value>) {
     let generation = metadata
         .get("generation")
+/// Removes owners of fields that are one empty entry: so a client says that nobody owns any, and an empty list says nothing
+/// (Kubernetes, "Server-Side Apply", "Clearing managedFields").
+fn drop_forgotten_owners(metadata: &mut Map<String, Value>) {
+    if metadata.get("managedFields") == Some(&json!([{}])) {
+        metadata.remove("managedFields");
+    }
+}
+
         .and_then(Value::as_u64)
         .unwrap_or(0);
     metadata.insert("generation".into(), json!(generation + 1));

@@ -168,6 +168,17 @@ fn an_update_keeps_the_status_and_a_status_update_keeps_the_rest() {
 }
 
 #[test]
+fn owners_of_fields_are_forgotten_by_one_empty_entry() {
+    let owned = change(|object| object["metadata"]["managedFields"] = json!([{"manager": "me"}]));
+    for wrap in [Change::Update, Change::UpdateStatus] {
+        let mut forgetful = owned.clone();
+        forgetful["metadata"]["managedFields"] = json!([{}]);
+        let written = put(plan(&key(), Some(&owned), wrap(forgetful), with(6)));
+        assert_eq!(written["metadata"].get("managedFields"), None);
+    }
+}
+
+#[test]
 fn a_write_that_changes_nothing_is_none() {
     let same = [
         Change::Update(stored()),

@@ -713,6 +713,28 @@ async fn an_object_that_is_too_deep_to_be_read_again_is_refused() {
 }
 
 #[tokio::test]
+async fn owners_of_fields_are_forgotten_when_a_client_says_so() {
+    let server = Server::start().await;
+    let made = server.create("a").await;
+    let one = format!("{SERVICES}/a");
+    let owners = |owners: Value| json!({"metadata": {"managedFields": owners}});
+    let (code, kept) = server.send(Method::PATCH, &one, &owners(json!([]))).await;
+    assert_eq!((code, &kept), (200, &made), "an empty list says nothing");
+    let (code, forgot) = server.send(Method::PATCH, &one, &owners(json!([{}]))).await;
+    assert_eq!((code, forgot["metadata"].get("managedFields")), (200, None));
+    // They are forgotten first, and what is changed beside that is owned.
+    let mut both = owners(json!([{}]));
+    both["metadata"]["labels"] = json!({"b": "c"});
+    let (_, owned) = server.send(Method::PATCH, &one, &both).await;
+    let owners = owned["metadata"]["managedFields"].as_array().unwrap();
+    assert_eq!(owners.len(), 1, "{owned}");
+    assert_eq!(
+        owners[0]["fieldsV1"],
+        json!({"f:metadata": {"f:labels": {"f:b": {}}}})
+    );
+}
+
+#[tokio::test]
 async fn reviews_are_not_asked_for_in_yaml() {
     let server = Server::start().await;
     let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";

@@ -58,11 +58,11 @@ pub(super) struct Conflict {
     pub(super) field: String,
 }
 
-/// Notes in `new` what `manager` changed of `old`. What `new` says of owners counts if it says anything; an empty list forgets
-/// them all.
+/// Notes in `new` what `manager` changed of `old`. What `new` says of owners counts if it says anything; a list of one empty entry
+/// forgets them all. An empty list is what clients send that know nothing of owners (`k8s.io/apimachinery/pkg/util/managedfields`).
 pub(super) fn note_update(old: Option<&Value>, new: &mut Value, manager: &str, now: &str) {
     let before = match new["metadata"].get("managedFields") {
-        Some(Value::Array(said)) => read(said),
+        Some(Value::Array(said)) if !said.is_empty() => read(said),
         _ => old.map_or_else(Vec::new, entries),
     };
     let owned = ownable(new);
@@ -290,7 +290,8 @@ fn read(said: &[Value]) -> Vec<Entry> {
     said.iter().filter_map(entry).collect()
 }
 
-/// Writes the entries that have fields, in an order that does not depend on who was last.
+/// Writes the entries that have fields, in an order that does not depend on who was last. If none has, that is one empty entry: an
+/// empty list would leave in the store what was there.
 fn write(object: &mut Value, mut entries: Vec<Entry>) {
     entries.retain(|entry| !entry.fields.is_empty());
     entries.sort_by(|a, b| {
@@ -311,5 +312,9 @@ fn write(object: &mut Value, mut entries: Vec<Entry>) {
             entry.raw
         })
         .collect();
-    object["metadata"]["managedFields"] = written.into();
+    object["metadata"]["managedFields"] = if written.is_empty() {
+        json!([{}])
+    } else {
+        written.into()
+    };
 }
