@@ -95,6 +95,11 @@ pub struct OwnerReference {
     pub block_owner_deletion: Option<bool>,
 }
 
+/// A time as Kubernetes writes it, in whole seconds: `2026-01-02T03:04:05Z` (`meta/v1`, `Time`).
+pub fn whole_seconds(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
 pub(crate) fn is_zero(value: &i64) -> bool {
     *value == 0

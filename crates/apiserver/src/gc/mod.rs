@@ -152,14 +152,8 @@ async fn edit(
         let current = store.get(key).ok_or_else(|| Error::NotFound(key.clone()))?;
         let mut object = current.value();
         object["metadata"]["uid"] = uid.into();
-        if let Some(metadata) = object["metadata"].as_object_mut()
-            && let Some(items) = metadata.get_mut(list).and_then(Value::as_array_mut)
-        {
+        if let Some(items) = object["metadata"][list].as_array_mut() {
             items.retain(&keep);
-            // Kubernetes leaves an empty list out, and clients ask for the field.
-            if items.is_empty() {
-                metadata.remove(list);
-            }
         }
         match store.write(key, Change::Update(object)).await {
             Err(Error::Modified { .. }) => {}

@@ -3,7 +3,7 @@
 //! Admission looks at what an object replaces, outside the store; the write then names the version that it looked at,
 //! and a patch that somebody else overtook is made again on the newer one.
 
-use api::{Resource, Status};
+use api::{Resource, Status, meta::whole_seconds};
 use axum::{body::Body, response::Response};
 use http::{
     HeaderValue, StatusCode,
@@ -277,9 +277,7 @@ fn manager(parts: &Parts, options: &WriteOptions) -> String {
 
 /// Kubernetes writes times in whole seconds.
 fn now() -> String {
-    jiff::Timestamp::now()
-        .strftime("%Y-%m-%dT%H:%M:%SZ")
-        .to_string()
+    whole_seconds(jiff::Timestamp::now())
 }
 
 /// Writes, or tells what writing would do.

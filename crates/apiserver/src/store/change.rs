@@ -4,6 +4,7 @@
 //! (`apiextensions-apiserver/pkg/registry/customresource/strategy.go`): generation moves with everything but metadata and
 //! status, a status write keeps the rest, a write of the rest keeps the status, a write that changes nothing is none.
 
+use api::meta::whole_seconds;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -116,7 +117,7 @@ fn create(key: &Key, mut object: Value, with: Circumstances) -> Result<Outcome, 
         metadata.insert("namespace".into(), key.namespace().into());
     }
     metadata.insert("uid".into(), with.uid.into());
-    metadata.insert("creationTimestamp".into(), seconds(with.now));
+    metadata.insert("creationTimestamp".into(), whole_seconds(with.now).into());
     metadata.insert("generation".into(), json!(1));
     set_resource_version(metadata, with.resource_version);
     if namespace::is(key) {
@@ -257,7 +258,7 @@ fn delete(
         set_resource_version(metadata, with.resource_version);
         return Ok(Outcome::Put(EventKind::Modified, last));
     }
-    metadata.insert("deletionTimestamp".into(), seconds(with.now));
+    metadata.insert("deletionTimestamp".into(), whole_seconds(with.now).into());
     metadata.insert("deletionGracePeriodSeconds".into(), json!(0));
     bump_generation(metadata);
     set_resource_version(metadata, with.resource_version);
@@ -424,11 +425,6 @@ fn text<'a>(metadata: &'a Map<String, Value>, field: &str) -> &'a str {
         .get(field)
         .and_then(Value::as_str)
         .unwrap_or_default()
-}
-
-/// Kubernetes writes times in whole seconds.
-fn seconds(now: Timestamp) -> Value {
-    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into()
 }
 
 #[cfg(test)]

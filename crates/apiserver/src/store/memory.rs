@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use api::meta::whole_seconds;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tracing::error;
@@ -137,9 +138,7 @@ fn complete(key: &Key, object: &mut Value, before: Option<&Value>) {
         }
     };
     default("uid", &|| uuid::Uuid::new_v4().to_string());
-    default("creationTimestamp", &|| {
-        Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-    });
+    default("creationTimestamp", &|| whole_seconds(Timestamp::now()));
 }
 
 /// Whether two versions of an object say the same.

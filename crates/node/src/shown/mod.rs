@@ -207,5 +207,5 @@ impl Shown {
 
 /// Times of core/v1 are in whole seconds.
 fn seconds(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    api::meta::whole_seconds(time)
 }
