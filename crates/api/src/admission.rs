@@ -5,10 +5,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::core::{ConfigMap, Namespace, Secret};
-use crate::decode::{Decoded, decode};
+use crate::decode::{Decoded, decode, without_nulls};
 use crate::defaults;
 use crate::field_error::FieldErrors;
 use crate::forbidden;
+use crate::invalid::Invalid;
 use crate::meta::ObjectMeta;
 use crate::resource::{self, Resource};
 use crate::serving::{Configuration, Revision, Route, Service, annotation};
@@ -125,6 +126,42 @@ pub fn admit_with(
         }
         _ => Ok(()),
     }
+}
+
+/// Checks that `object`, whose status is new, is of its type, for whoever reads it reads the whole; nulls are left out of the status.
+///
+/// # Errors
+/// A `Status` of 422 where it is not, with the path of what does not fit.
+pub fn admit_status(resource: &Resource, object: &mut Value) -> Result<(), Status> {
+    if let Some(object) = object.as_object_mut()
+        && let Some(status) = object.remove("status")
+        && !status.is_null()
+    {
+        object.insert("status".to_owned(), without_nulls(&status));
+    }
+    let fits = match *resource {
+        resource::SERVICES => fits::<Service>(object),
+        resource::CONFIGURATIONS => fits::<Configuration>(object),
+        resource::REVISIONS => fits::<Revision>(object),
+        resource::ROUTES => fits::<Route>(object),
+        resource::NAMESPACES => fits::<Namespace>(object),
+        resource::CONFIG_MAPS => fits::<ConfigMap>(object),
+        resource::SECRETS => fits::<Secret>(object),
+        _ => Ok(()),
+    };
+    let mut invalid = Invalid::default();
+    if let Err(error) = fits {
+        let (path, why) = error.split_once(": ").unwrap_or(("status", &error));
+        invalid.value(path, "", why);
+    }
+    invalid.into_result(
+        resource,
+        object["metadata"]["name"].as_str().unwrap_or_default(),
+    )
+}
+
+fn fits<T: DeserializeOwned>(object: &Value) -> Result<(), String> {
+    decode::<T>(object).map(drop)
 }
 
 /// Paths of fields in `object` that its type does not have, as strict validation names them. Those that Knative forbids are

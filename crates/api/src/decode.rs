@@ -28,7 +28,7 @@ pub(crate) fn decode<T: DeserializeOwned>(value: &Value) -> Result<Decoded<T>, S
 }
 
 /// Go reads null as the zero value, and YAML makes a null of `env:` with nothing behind it.
-fn without_nulls(value: &Value) -> Value {
+pub(crate) fn without_nulls(value: &Value) -> Value {
     match value {
         Value::Object(fields) => fields
             .iter()

@@ -20,7 +20,7 @@ pub mod settings;
 pub mod status;
 pub mod validate;
 
-pub use admission::{admit, admit_by, admit_with, unknown_fields};
+pub use admission::{admit, admit_by, admit_status, admit_with, unknown_fields};
 pub use field_error::FieldErrors;
 pub use resource::{Resource, kinds};
 pub use settings::Settings;

@@ -275,7 +275,6 @@ fn manager(parts: &Parts, options: &WriteOptions) -> String {
         .unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// Kubernetes writes times in whole seconds.
 fn now() -> String {
     whole_seconds(jiff::Timestamp::now())
 }
@@ -301,7 +300,8 @@ fn current(config: &Config, resource: &Resource, key: &Key) -> Result<Object, Fa
         .ok_or_else(|| Failure::of_store(resource, store::Error::NotFound(key.clone())))
 }
 
-/// Passes a new version of an object through admission. A status is written by controllers and not checked.
+/// Passes a new version of an object through admission. A status is written by controllers, and is only to be of its type: they
+/// read the object as a whole, and could not go on.
 fn admitted(
     config: &Config,
     user: &str,
@@ -316,7 +316,16 @@ fn admitted(
             Owners::Note(manager) => (manager, StatusWrite::Updated),
             Owners::Noted(manager) => (manager, StatusWrite::Applied),
         };
-        ownership::note_status(&current.value(), &mut object, manager, how, &now());
+        let live = current.value();
+        let mut whole = live.clone();
+        whole["status"] = object["status"].take();
+        api::admit_status(resource, &mut whole)?;
+        let fields = object.as_object_mut().zip(whole.as_object_mut());
+        if let Some((object, whole)) = fields {
+            object.remove("status");
+            object.extend(whole.remove_entry("status"));
+        }
+        ownership::note_status(&live, &mut object, manager, how, &now());
         return Ok(Change::UpdateStatus(object));
     }
     let kept = ["resourceVersion", "uid", "managedFields"]

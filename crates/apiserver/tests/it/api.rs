@@ -713,6 +713,28 @@ async fn an_object_that_is_too_deep_to_be_read_again_is_refused() {
 }
 
 #[tokio::test]
+async fn a_status_of_another_type_is_refused_and_nulls_are_left_out() {
+    let server = Server::start().await;
+    server.create("a").await;
+    let one = format!("{SERVICES}/a");
+    let path = format!("{one}/status");
+    let wrong = json!({"status": {"conditions": "none"}});
+    let (code, status) = server.send(Method::PATCH, &path, &wrong).await;
+    assert_eq!((code, &status["reason"]), (422, &json!("Invalid")));
+    let cause = &status["details"]["causes"][0];
+    assert_eq!(cause["field"], "status.conditions", "{status}");
+    let mut object = server.get(&one).await.1;
+    object["status"] = json!({"conditions": null, "url": "http://a"});
+    let (code, written) = server.send(Method::PUT, &path, &object).await;
+    assert_eq!(code, 200, "{written}");
+    assert_eq!(written["status"], json!({"url": "http://a"}));
+    object["status"] = Value::Null;
+    object["metadata"] = written["metadata"].clone();
+    let (code, written) = server.send(Method::PUT, &path, &object).await;
+    assert_eq!((code, written.get("status")), (200, None));
+}
+
+#[tokio::test]
 async fn owners_of_fields_are_forgotten_when_a_client_says_so() {
     let server = Server::start().await;
     let made = server.create("a").await;
