@@ -188,14 +188,20 @@ async fn admitted(
         };
         let allowed = authorize(&user, what);
         request.extensions_mut().insert(user);
-        if let Err(refusal) = allowed {
-            let response = refusal.into_response();
-            if let Some(record) = Record::of(&request) {
-                record.write(response.status());
-            }
-            return response;
+        let record = Record::of(&request);
+        let response = match allowed {
+            Ok(()) => routed(server, request).await,
+            Err(refusal) => refusal.into_response(),
+        };
+        if let Some(record) = record {
+            record.write(&response);
         }
+        return response;
     }
+    routed(server, request).await
+}
+
+async fn routed(server: &Server, request: Request<Body>) -> Response<Body> {
     match server.router.clone().oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},

@@ -1,14 +1,20 @@
-//! One line for every write: who did what to which object, what came of it, and how long it took.
+//! One line for every write: who did what to which object, what came of it, and how long it took. It is written where every request
+//! passes, also those that routes beside the API's answer.
 //!
 //! Target `audit`, so that it can be had alone: `RUST_LOG=audit=info`.
 
 use std::time::Instant;
 
 use axum::body::Body;
-use http::{Method, Request, StatusCode, header::USER_AGENT};
+use http::{Method, Request, Response, header::USER_AGENT};
 use tracing::info;
 
+use super::reviews;
 use crate::auth::User;
+
+/// On an answer: nothing was written, though the path does not say so. Options of a deletion come in its body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DryRun;
 
 /// A write that is under way.
 pub(crate) struct Record {
@@ -21,10 +27,12 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// None where nothing is written.
+    /// None where nothing is written: by its method, or because it only asks what its user may do.
     pub(crate) fn of(request: &Request<Body>) -> Option<Self> {
         let method = request.method();
-        if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+            || reviews::is(request.uri().path())
+        {
             return None;
         }
         let agent = request.headers().get(USER_AGENT);
@@ -43,15 +51,15 @@ impl Record {
     }
 
     /// Writes the line.
-    pub(crate) fn write(self, code: StatusCode) {
+    pub(crate) fn write(self, response: &Response<Body>) {
         info!(
             target: "audit",
             user = self.user,
             agent = self.agent,
             verb = verb(&self.method),
             object = self.path,
-            code = code.as_u16(),
-            dry_run = self.dry_run,
+            code = response.status().as_u16(),
+            dry_run = self.dry_run || response.extensions().get::<DryRun>().is_some(),
             micros = self.began.elapsed().as_micros() as u64,
             "write"
         );

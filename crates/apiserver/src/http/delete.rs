@@ -3,88 +3,19 @@
 use api::{Resource, Status, resource::NAMESPACES};
 use axum::body::Body;
 use http::{StatusCode, request::Parts};
-use serde::Deserialize;
 
 use super::{
     Answer, Config,
     accept::{self, Form},
-    body,
+    deletion::{self, Deletion},
     error::Failure,
     json_response, page,
-    query::{ListOptions, WriteOptions, dry_run},
+    query::ListOptions,
     read, value_response,
     write::write,
 };
 use crate::namespaces;
-use crate::store::{self, Change, Key, Preconditions, Propagation, Written};
-
-/// The body of a deletion.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct DeleteOptions {
-    preconditions: Option<Wanted>,
-    propagation_policy: Option<String>,
-    orphan_dependents: Option<bool>,
-    dry_run: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Wanted {
-    uid: Option<String>,
-    resource_version: Option<String>,
-}
-
-/// What a deletion is asked to do.
-struct Deletion {
-    preconditions: Preconditions,
-    propagation: Option<Propagation>,
-    dry_run: bool,
-}
-
-impl Deletion {
-    async fn read(parts: &Parts, body: Body) -> Result<Self, Failure> {
-        let query = WriteOptions::parse(&parts.uri)?;
-        let bytes = body::read(body).await?;
-        let options: DeleteOptions = if bytes.is_empty() {
-            DeleteOptions::default()
-        } else {
-            let value = body::object(&parts.headers, bytes.into()).await?.value;
-            serde_json::from_value(value)
-                .map_err(|error| Failure::bad_request(format!("DeleteOptions: {error}")))?
-        };
-        let policy = match options.propagation_policy {
-            Some(policy) => policy,
-            None => query.propagation,
-        };
-        let propagation = match (policy.as_str(), options.orphan_dependents) {
-            ("", None) => None,
-            ("", Some(true)) | ("Orphan", None) => Some(Propagation::Orphan),
-            ("", Some(false)) | ("Background", None) => Some(Propagation::Background),
-            ("Foreground", None) => Some(Propagation::Foreground),
-            ("Orphan" | "Background" | "Foreground", Some(_)) => {
-                return Err(Failure::bad_request(
-                    "orphanDependents and propagationPolicy cannot both be set",
-                ));
-            }
-            (other, _) => {
-                return Err(Failure::bad_request(format!(
-                    "propagationPolicy: Unsupported value: {other:?}: supported values: \"Background\", \"Foreground\", \
-                     \"Orphan\""
-                )));
-            }
-        };
-        let preconditions = options.preconditions.unwrap_or_default();
-        Ok(Self {
-            preconditions: Preconditions {
-                uid: preconditions.uid,
-                resource_version: preconditions.resource_version,
-            },
-            propagation,
-            dry_run: query.dry_run || dry_run(options.dry_run.iter().map(String::as_str))?,
-        })
-    }
-}
+use crate::store::{self, Change, Key, Written};
 
 pub(super) async fn one(
     config: &Config,
@@ -99,26 +30,24 @@ pub(super) async fn one(
         return Err(Failure::forbidden(resource, key.name(), why));
     }
     let deletion = Deletion::read(parts, body).await?;
-    let written = write(
-        config,
-        key,
-        Change::Delete(deletion.preconditions, deletion.propagation),
-        deletion.dry_run,
-    )
-    .await
-    .map_err(|error| Failure::of_store(resource, error))?;
-    match written {
+    let dry_run = deletion.dry_run;
+    let change = Change::Delete(deletion.preconditions, deletion.propagation);
+    let written = write(config, key, change, dry_run)
+        .await
+        .map_err(|error| Failure::of_store(resource, error))?;
+    let response = match written {
         Written::Removed(object) => {
             let status = Status::success().of(resource, key.name());
             let mut status = serde_json::to_value(status).unwrap_or_default();
             status["details"]["uid"] = object.value()["metadata"]["uid"].clone();
-            Ok(value_response(StatusCode::OK, &status))
+            value_response(StatusCode::OK, &status)
         }
         // Finalizers hold it.
         Written::Unchanged(object) | Written::Stored(object) => {
-            Ok(json_response(StatusCode::OK, object.json().clone()))
+            json_response(StatusCode::OK, object.json().clone())
         }
-    }
+    };
+    Ok(deletion::marked(response, dry_run))
 }
 
 /// Deletes what a list with the same selectors would have shown.
@@ -143,5 +72,6 @@ pub(super) async fn collection(
             Err(error) => return Err(Failure::of_store(resource, error)),
         }
     }
-    Ok(read::encode(resource, &list, &page))
+    let response = read::encode(resource, &list, &page);
+    Ok(deletion::marked(response, deletion.dry_run))
 }

@@ -5,6 +5,7 @@ mod audit;
 mod authorize;
 mod body;
 mod delete;
+mod deletion;
 mod discovery;
 mod document;
 pub(crate) mod error;
@@ -120,14 +121,9 @@ pub fn router(mut config: Config) -> Router {
 type Answer = Result<Response, Failure>;
 
 async fn dispatch(State(config): State<Arc<Config>>, request: Request) -> Response {
-    let record = Record::of(&request);
-    let response = route(&config, request)
+    route(&config, request)
         .await
-        .unwrap_or_else(IntoResponse::into_response);
-    if let Some(record) = record {
-        record.write(response.status());
-    }
-    response
+        .unwrap_or_else(IntoResponse::into_response)
 }
 
 async fn route(config: &Config, request: Request) -> Answer {

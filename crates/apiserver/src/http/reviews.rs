@@ -67,6 +67,15 @@ pub(super) const ELSEWHERE: [Elsewhere; 3] = [
 
 type Decide = fn(&User, &Value) -> Result<Value, Failure>;
 
+/// Whether a path is where they are asked for.
+pub(super) fn is(path: &str) -> bool {
+    let path = path.strip_prefix("/apis/").unwrap_or_default();
+    REVIEWS.iter().any(|(group, plural)| {
+        let path = path.strip_prefix(group);
+        path.and_then(|path| path.strip_prefix("/v1/")) == Some(*plural)
+    })
+}
+
 /// The routes that answer them.
 pub(super) fn routes() -> Router {
     let decide: [Decide; 3] = [whoami, can_i, rules];
@@ -89,6 +98,10 @@ async fn answer(resource: Resource, decide: Decide, request: Request) -> Respons
 async fn review(resource: Resource, decide: Decide, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
     accept::negotiate(&parts.headers, &[])?;
+    // Who may do nothing but look may ask; aliases and anchors are none of it.
+    if body::is_yaml(&parts.headers) {
+        return Err(Failure::unsupported_media_type(&[body::JSON]));
+    }
     let user = User::of(&parts.extensions);
     let asked = body::object(&parts.headers, body).await?.value;
     if asked["kind"] != resource.kind {
@@ -98,10 +111,6 @@ async fn review(resource: Resource, decide: Decide, request: Request) -> Answer 
         )));
     }
     let mut review = json!({
-    // Who may do nothing but look may ask; aliases and anchors are none of it.
-    if body::is_yaml(&parts.headers) {
-        return Err(Failure::unsupported_media_type(&[body::JSON]));
-    }
         "kind": resource.kind, "apiVersion": resource.api_version(), "metadata": {"creationTimestamp": null},
         "status": decide(&user, &asked["spec"])?,
     });

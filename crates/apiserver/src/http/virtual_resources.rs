@@ -3,20 +3,18 @@
 
 use std::sync::Arc;
 
-use api::{Resource, Status};
+use api::{Resource, Status, meta::whole_seconds};
 use axum::body::Body;
 use http::{Method, StatusCode, request::Parts};
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
     Answer, Config, Elsewhere,
     accept::{self, Form},
-    body,
+    deletion::{self, Deletion},
     error::Failure,
     path::{self, Target},
-    query::WriteOptions,
     read, value_response,
 };
 use crate::store::{self, Key, Memory, Store};
@@ -163,21 +161,6 @@ pub(super) async fn answer(
     }
 }
 
-/// What a deletion says of itself, as far as it matters here.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct DeleteOptions {
-    grace_period_seconds: Option<u64>,
-    preconditions: Option<Preconditions>,
-    dry_run: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Preconditions {
-    uid: Option<String>,
-}
-
 /// Has what an object shows ended, and answers with the object as it then is: on its way out.
 async fn delete(
     seen: &Config,
@@ -188,41 +171,26 @@ async fn delete(
     end: &End,
 ) -> Answer {
     accept::negotiate(&parts.headers, &[Form::Table])?;
-    let query = WriteOptions::parse(&parts.uri)?;
-    let bytes = body::read(body).await?;
-    let options: DeleteOptions = if bytes.is_empty() {
-        DeleteOptions::default()
-    } else {
-        let value = body::object(&parts.headers, bytes.into()).await?.value;
-        serde_json::from_value(value)
-            .map_err(|error| Failure::bad_request(format!("DeleteOptions: {error}")))?
-    };
+    let deletion = Deletion::read(parts, body).await?;
     let refused = |error| Failure::of_store(resource, error);
     let object = seen.store.get(key);
     let mut object: Value = object
         .ok_or_else(|| refused(store::Error::NotFound(key.clone())))?
         .value();
-    let found = object["metadata"]["uid"].as_str().unwrap_or_default();
-    if let Some(wanted) = options.preconditions.and_then(|it| it.uid)
-        && wanted != found
-    {
-        return Err(refused(store::Error::Precondition {
-            key: key.clone(),
-            what: "UID",
-            found: found.to_owned(),
-            wanted,
-        }));
-    }
-    if !query.dry_run && options.dry_run.is_empty() {
-        end(key, options.grace_period_seconds);
+    deletion
+        .preconditions
+        .check(key, &object["metadata"])
+        .map_err(refused)?;
+    if !deletion.dry_run {
+        end(key, deletion.grace);
     }
     let metadata = &mut object["metadata"];
     if metadata["deletionTimestamp"].is_null() {
-        let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        metadata["deletionTimestamp"] = now.into();
-        metadata["deletionGracePeriodSeconds"] = json!(options.grace_period_seconds.unwrap_or(30));
+        metadata["deletionTimestamp"] = whole_seconds(Timestamp::now()).into();
+        metadata["deletionGracePeriodSeconds"] = json!(deletion.grace.unwrap_or(30));
     }
-    Ok(value_response(StatusCode::OK, &object))
+    let response = value_response(StatusCode::OK, &object);
+    Ok(deletion::marked(response, deletion.dry_run))
 }
 
 /// In the words of `k8s.io/apimachinery/pkg/api/errors`, `NewMethodNotSupported`.

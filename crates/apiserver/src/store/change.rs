@@ -51,6 +51,15 @@ pub struct Preconditions {
     pub resource_version: Option<String>,
 }
 
+impl Preconditions {
+    /// Whether they are true of an object with this metadata.
+    pub(crate) fn check(&self, key: &Key, metadata: &Value) -> Result<(), Error> {
+        let version = self.resource_version.as_deref();
+        precondition(key, metadata, "UID", "uid", self.uid.as_deref())?;
+        precondition(key, metadata, "ResourceVersion", "resourceVersion", version)
+    }
+}
+
 /// What the world lends to a write.
 pub(super) struct Circumstances {
     pub(super) now: Timestamp,
@@ -112,6 +121,7 @@ fn create(key: &Key, mut object: Value, with: Circumstances) -> Result<Outcome, 
         metadata.remove(field);
     }
     drop_empty(metadata, "managedFields");
+    drop_forgotten_owners(metadata);
     metadata.insert("name".into(), key.name().into());
     if !key.namespace().is_empty() {
         metadata.insert("namespace".into(), key.namespace().into());
@@ -122,7 +132,6 @@ fn create(key: &Key, mut object: Value, with: Circumstances) -> Result<Outcome, 
     set_resource_version(metadata, with.resource_version);
     if namespace::is(key) {
         namespace::set_phase(&mut object, namespace::ACTIVE);
-    drop_forgotten_owners(metadata);
     }
     Ok(Outcome::Put(EventKind::Added, object))
 }
@@ -154,6 +163,7 @@ fn update(
     if !new.contains_key("managedFields") {
         keep(new, old, "managedFields");
     }
+    drop_forgotten_owners(new);
     new.remove("selfLink");
     for field in KEPT {
         keep(new, old, field);
@@ -164,7 +174,6 @@ fn update(
     }
     // Kubernetes leaves out what has nothing in it, and clients look whether it is there.
     for list in ["finalizers", "ownerReferences"] {
-    drop_forgotten_owners(new);
         drop_empty(new, list);
     }
     let deleting = !old["deletionTimestamp"].is_null();
@@ -229,14 +238,7 @@ fn delete(
     with: &Circumstances,
 ) -> Result<Outcome, Error> {
     let old = &current["metadata"];
-    precondition(key, old, "UID", "uid", preconditions.uid.as_deref())?;
-    precondition(
-        key,
-        old,
-        "ResourceVersion",
-        "resourceVersion",
-        preconditions.resource_version.as_deref(),
-    )?;
+    preconditions.check(key, old)?;
     let mut last = current.clone();
     let held = namespace::is(key) && namespace::is_held(current);
     if held {
@@ -370,9 +372,6 @@ fn drop_empty(metadata: &mut Map<String, Value>, field: &str) {
     }
 }
 
-fn bump_generation(metadata: &mut Map<String, Value>) {
-    let generation = metadata
-        .get("generation")
 /// Removes owners of fields that are one empty entry: so a client says that nobody owns any, and an empty list says nothing
 /// (Kubernetes, "Server-Side Apply", "Clearing managedFields").
 fn drop_forgotten_owners(metadata: &mut Map<String, Value>) {
@@ -381,6 +380,9 @@ fn drop_forgotten_owners(metadata: &mut Map<String, Value>) {
     }
 }
 
+fn bump_generation(metadata: &mut Map<String, Value>) {
+    let generation = metadata
+        .get("generation")
         .and_then(Value::as_u64)
         .unwrap_or(0);
     metadata.insert("generation".into(), json!(generation + 1));

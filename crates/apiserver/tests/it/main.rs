@@ -6,6 +6,7 @@ mod anything;
 mod api;
 mod api_watch;
 mod apply;
+mod audit;
 mod config;
 mod corpus;
 mod crowd;

@@ -9,6 +9,7 @@ use std::{
 use apiserver::{
     Config, Metrics, Store, View, Views, auth, collect, namespaces, router, serve, store::Memory,
 };
+use axum::Router;
 use reqwest::{Certificate, Client, ClientBuilder, Method, Response};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -34,6 +35,11 @@ impl Server {
     }
 
     pub(crate) async fn with_views(views: Vec<View>) -> Self {
+        Self::with(views, Router::new()).await
+    }
+
+    /// With more routes beside the API's.
+    pub(crate) async fn with(views: Vec<View>, beside: Router) -> Self {
         let shown = Memory::new(jiff::Timestamp::now());
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store.redb")).unwrap();
@@ -50,7 +56,8 @@ impl Server {
             views: Views::new(views, shown.clone()),
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
-        });
+        })
+        .merge(beside);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = apiserver::Server {

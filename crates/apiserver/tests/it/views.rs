@@ -203,14 +203,13 @@ async fn who_deletes_one_has_it_ended_and_is_shown_it_on_its_way_out() {
     let (server, ended) = server().await;
     show(&server, &POD, "a", pod("Running", "x"));
     let one = format!("{PODS}/a");
-    let (code, status) = server
-        .send(
-            Method::DELETE,
-            &one,
-            &json!({"preconditions": {"uid": "another"}}),
-        )
-        .await;
-    assert_eq!((code, &status["reason"]), (409, &json!("Conflict")));
+    for wanted in [json!({"uid": "another"}), json!({"resourceVersion": "0"})] {
+        let options = json!({"preconditions": wanted});
+        let (code, status) = server.send(Method::DELETE, &one, &options).await;
+        assert_eq!((code, &status["reason"]), (409, &json!("Conflict")));
+    }
+    let unknown = json!({"propagationPolicy": "Sideways"});
+    assert_eq!(server.send(Method::DELETE, &one, &unknown).await.0, 400);
     let (code, _) = server
         .send(Method::DELETE, &one, &json!({"dryRun": ["All"]}))
         .await;
