@@ -46,8 +46,8 @@ impl Namespace {
         self.metadata.labels.insert(NAME_LABEL.to_owned(), label);
         match old {
             Some(old) => self.spec = old.spec.clone(),
-            None if self.spec.finalizers.iter().any(|it| it == FINALIZER) => {}
-            None => self.spec.finalizers.push(FINALIZER.to_owned()),
+            // Others could never let go: there is no subresource `finalize` here.
+            None => self.spec.finalizers = vec![FINALIZER.to_owned()],
         }
     }
 }

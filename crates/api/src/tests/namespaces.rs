@@ -20,7 +20,8 @@ fn a_namespace_is_labelled_with_its_name_and_held() {
     );
     assert_eq!(
         new["spec"]["finalizers"],
-        json!(["example.com/other", "kubernetes"])
+        json!(["kubernetes"]),
+        "nobody else could take his own away"
     );
     let mut edited = namespace("team");
     admit(&NAMESPACES, &mut edited, Some(&new)).unwrap();
