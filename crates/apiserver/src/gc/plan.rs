@@ -8,7 +8,10 @@
 //!   owner deleted as an orphan maker ─► it waits (orphan) ─► dependents lose the reference ─► none is left ─► gone
 //! ```
 //!
-//! A dependent with another owner that stays loses the reference and lives.
+//! A dependent with another owner that stays loses the reference and lives. Where owners and dependents are a circle, all of which
+//! waits, nobody in it blocks another.
+
+use std::collections::BTreeSet;
 
 use super::graph::{Facts, Graph, Owner};
 use crate::store::{Key, Propagation, finalizer};
@@ -93,13 +96,35 @@ fn of_owner(graph: &Graph, key: &Key, facts: &Facts) -> Option<Action> {
     let mut held = [finalizer::ORPHAN, finalizer::FOREGROUND].into_iter();
     let finalizer = held.find(|held| facts.waits(held))?;
     let orphans = facts.waits(finalizer::ORPHAN);
+    let waiting = waiting_for(graph, key, facts);
     let dependents = graph.dependents(&facts.uid);
     let mut references = dependents
         .filter(|(dependent, _)| reaches(key, dependent))
+        .filter(|(dependent, _)| orphans || !waiting.contains(dependent))
         .flat_map(|(_, dependent)| &dependent.owner_references)
         .filter(|reference| reference.uid == facts.uid);
     let blocked = references.any(|reference| orphans || reference.block_owner_deletion);
     (!blocked).then_some(Action::Unlock { finalizer })
+}
+
+/// Those that wait in the foreground for an object, or for one that waits for it, and so on: if one of them is also its dependent,
+/// each would wait for the other for ever. An object that owns itself is among them.
+fn waiting_for<'a>(graph: &'a Graph, key: &'a Key, facts: &'a Facts) -> BTreeSet<&'a Key> {
+    let mut waiting = BTreeSet::new();
+    let mut left = vec![(key, facts)];
+    while let Some((key, facts)) = left.pop() {
+        let references = facts.owner_references.iter();
+        for reference in references.filter(|it| it.block_owner_deletion) {
+            if let Some((owner, facts)) = graph.find(&reference.uid)
+                && reaches(owner, key)
+                && facts.waits(finalizer::FOREGROUND)
+                && waiting.insert(owner)
+            {
+                left.push((owner, facts));
+            }
+        }
+    }
+    waiting
 }
 
 /// An owner lives beside what it owns, or in no namespace at all.
@@ -116,8 +141,6 @@ fn is_stored_here(owner: &Owner) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -198,6 +221,31 @@ mod tests {
         assert_eq!(
             planned(&[owner]),
             [("a".into(), Action::Unlock { finalizer })]
+        );
+    }
+
+    #[test]
+    fn a_circle_of_owners_that_all_wait_lets_go() {
+        let held = [finalizer::FOREGROUND];
+        let unlock = |name: &str| {
+            let finalizer = finalizer::FOREGROUND;
+            (name.to_owned(), Action::Unlock { finalizer })
+        };
+        let own = object("a", &[owned_by("a", "Service")], &held, true);
+        assert_eq!(planned(&[own]), [unlock("a")]);
+        let of = |name: &str, owner: &str, deleting| {
+            let held: &[&str] = if deleting { &held } else { &[] };
+            object(name, &[owned_by(owner, "Service")], held, deleting)
+        };
+        let first = [of("a", "c", true), of("b", "a", true), of("c", "b", false)];
+        assert_eq!(planned(&first), [delete("c", Propagation::Foreground)]);
+        let all = [of("a", "c", true), of("b", "a", true), of("c", "b", true)];
+        assert_eq!(planned(&all), ["a", "b", "c"].map(unlock));
+        // One that is not of the circle is waited for.
+        let beside = object("d", &[owned_by("b", "Service")], &[], true);
+        assert_eq!(
+            planned(&[&all[..], &[beside]].concat()),
+            ["a", "c"].map(unlock)
         );
     }
 
