@@ -10,6 +10,7 @@ use api::{
     core::{FINALIZER, Namespace},
     resource::NAMESPACES,
 };
+use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,8 @@ use crate::store::{
 /// Knative and of Kubernetes look for what those keep for themselves.
 const PERMANENT: [&str; 3] = ["default", "knative-serving", "kube-system"];
 
+/// Objects that are deleted at the same time: the store puts what waits into one transaction.
+const AT_ONCE: usize = 64;
 /// What could not be written is tried again after this.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -123,35 +126,46 @@ async fn next(watch: &mut Watch, leaving: &BTreeSet<String>) -> Result<(), Error
 /// Takes a namespace one step on; an error if there is something that could not be written.
 async fn act(store: &Store, namespace: &str) -> Result<(), Error> {
     let inside = store.everything().objects.into_iter();
-    let mut inside: Vec<(Object, Value)> = inside
+    let inside: Vec<(Object, Value)> = inside
         .filter(|object| object.key().namespace() == namespace)
         .map(|object| (object.clone(), object.value()))
         .collect();
     if inside.is_empty() {
         return release(store, namespace).await;
     }
+    let (owned, owners): (Vec<_>, Vec<_>) = inside
+        .into_iter()
+        .filter(|(_, value)| !is_leaving(value))
+        .partition(|(_, value)| !value["metadata"]["ownerReferences"].is_null());
     // What others are made from goes first, so that nobody makes them again.
-    inside.sort_by_key(|(_, value)| !value["metadata"]["ownerReferences"].is_null());
     let mut result = Ok(());
-    for (object, value) in inside {
-        if is_leaving(&value) {
-            continue;
-        }
-        let preconditions = Preconditions {
-            uid: value["metadata"]["uid"].as_str().map(str::to_owned),
-            ..Preconditions::default()
-        };
-        let change = Change::Delete(preconditions, Some(Propagation::Background));
-        match store.write(object.key(), change).await {
-            // Somebody else was faster.
-            Ok(_) | Err(Error::NotFound(_) | Error::Precondition { .. }) => {}
-            Err(error) => {
-                warn!(%error, object = %object.key(), "cannot be deleted with its namespace");
-                result = Err(error);
-            }
+    for objects in [owners, owned] {
+        let deletions = objects
+            .into_iter()
+            .map(|(object, value)| delete(store, object, value));
+        let mut deletions = stream::iter(deletions).buffer_unordered(AT_ONCE);
+        while let Some(deleted) = deletions.next().await {
+            result = result.and(deleted);
         }
     }
     result
+}
+
+/// Deletes an object with its namespace.
+async fn delete(store: &Store, object: Object, value: Value) -> Result<(), Error> {
+    let preconditions = Preconditions {
+        uid: value["metadata"]["uid"].as_str().map(str::to_owned),
+        ..Preconditions::default()
+    };
+    let change = Change::Delete(preconditions, Some(Propagation::Background));
+    match store.write(object.key(), change).await {
+        // Somebody else was faster.
+        Ok(_) | Err(Error::NotFound(_) | Error::Precondition { .. }) => Ok(()),
+        Err(error) => {
+            warn!(%error, object = %object.key(), "cannot be deleted with its namespace");
+            Err(error)
+        }
+    }
 }
 
 /// Takes the finalizer from a namespace that has nothing in it.
