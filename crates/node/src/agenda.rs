@@ -1,8 +1,22 @@
 //! What is to be looked at again though nothing happens, and when.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
+
+/// Waits until `time`; for ever if there is none.
+pub(crate) async fn until(time: Option<Timestamp>) {
+    match time {
+        Some(time) => tokio::time::sleep(left(Timestamp::now(), time)).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How long it is until `time`; zero if it has passed.
+pub(crate) fn left(now: Timestamp, time: Timestamp) -> Duration {
+    Duration::try_from(now.duration_until(time)).unwrap_or_default()
+}
 
 /// One time for each thing that has one. Looking for the next costs the same however many there are.
 #[derive(Debug)]

@@ -23,8 +23,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use crate::agenda::Agenda;
-use crate::deadline::until;
+use crate::agenda::{Agenda, until};
 use crate::happenings;
 use crate::hosts::Hosts;
 use crate::revision::{Hands, Runner};
@@ -431,13 +430,13 @@ impl Controller {
         };
         match written {
             Ok(()) => true,
-            // Somebody else was faster; its event brings the family here again.
+            // Somebody else was faster, or takes the whole namespace away; its event brings the family here again.
             Err(
                 reason @ (StoreError::AlreadyExists(_)
                 | StoreError::NotFound(_)
-                | StoreError::Modified { .. }
                 | StoreError::NoNamespace(_)
                 | StoreError::NamespaceTerminating(_)
+                | StoreError::Modified { .. }
                 | StoreError::Precondition { .. }),
             ) => {
                 debug!(error = %reason, "overtaken");
@@ -469,7 +468,7 @@ impl Controller {
             return Ok(());
         };
         match write {
-            // Nothing new comes into a namespace that is being emptied.
+            // A namespace may have been emptied since the plan was made.
             Write::Create => {
                 let change = Change::CreateWithin(value);
                 self.store.write(&key, change).await.map(drop)

@@ -12,7 +12,6 @@
 mod agenda;
 mod budget;
 mod controller;
-mod deadline;
 mod demand;
 mod happenings;
 mod hosts;

@@ -7,7 +7,7 @@ use api::core::ConfigMap;
 use api::meta::StringMap;
 use api::resource::CONFIG_MAPS;
 use api::settings::{self, Defaults, NAMESPACE, autoscaler, defaults};
-use apiserver::store::Key;
+use apiserver::store::{Error as StoreError, Key};
 use apiserver::{Admission, Store};
 use control::scale;
 use tokio::sync::watch;
@@ -69,7 +69,8 @@ impl Follower {
             let at = self.store.resource_version();
             let mut changes = match self.store.watch(Some(&resource), Some(NAMESPACE), at) {
                 Ok(changes) => changes,
-                Err(apiserver::store::Error::Closed) => return,
+                Err(StoreError::Closed) => return,
+                // The log has gone on since it was looked at.
                 Err(_) => continue,
             };
             // What has changed before the watch began.
@@ -79,7 +80,7 @@ impl Follower {
                     () = stop.cancelled() => return,
                     events = changes.next() => match events {
                         Ok(_) => self.read(),
-                        Err(apiserver::store::Error::Closed) => return,
+                        Err(StoreError::Closed) => return,
                         // Far behind the log: everything is read anew.
                         Err(_) => break,
                     },

@@ -4,6 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// Bytes of a page of the guest's memory.
+const PAGE: usize = 4096;
+/// A symbolic link to a file whose path is shorter is no page of its own (linux `mm/shmem.c`, `SHORT_SYMLINK_LEN` is 128, and the link
+/// leads through `..data/`).
+const SHORT_PATH: usize = 120;
+
 /// A message from the host to the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -190,9 +196,6 @@ pub struct Volume {
     pub mounts: Vec<Mount>,
 }
 
-/// Bytes of a page of the guest's memory.
-const PAGE: usize = 4096;
-
 impl Volume {
     /// What it holds, if the host writes it.
     pub fn contents(&self) -> Option<Contents> {
@@ -202,12 +205,15 @@ impl Volume {
         })
     }
 
-    /// How many bytes of the guest's memory the files that the host writes may take: each, however small, whole pages, and its path.
+    /// How many bytes of the guest's memory the files that the host writes may take: each, however small, whole pages, and the link to
+    /// it.
     pub fn footprint(&self) -> u64 {
         let files = self.files.iter().flatten();
         let sizes = files.map(|file| {
             let pages = file.contents.len().next_multiple_of(PAGE).max(PAGE);
-            (pages + file.path.len()) as u64
+            let path = file.path.len();
+            let link = if path < SHORT_PATH { path } else { PAGE };
+            (pages + link) as u64
         });
         sizes.sum()
     }

@@ -3,13 +3,14 @@
 //! Whatever happens (a command, an instance's new state, the image's arrival, a tick), it looks at the whole again: how
 //! many instances there should be, by `control::scale`, and what the gateway and the controller should know.
 
+mod telling;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use control::scale::{Backoff, Decision, FailedTry};
-use control::{ImageState, InstanceFailure, RevisionObservation};
-use gateway::Failure as Refusal;
+use control::{InstanceFailure, RevisionObservation};
 use image::{Image, RootImage};
 use jiff::Timestamp;
 use sandbox::{Failure, Handle, Memory, Reason, SaveError, State};
@@ -24,11 +25,11 @@ use super::fleet::{Fleet, Life};
 use super::saving::{Asker, Saved, Saving, Trouble};
 use super::scaling::{Scaling, Sight};
 use super::{Command, Hands};
-use crate::deadline::{left, until};
+use crate::agenda::until;
 use crate::images;
 use crate::instances::Instance;
 use crate::logs;
-use crate::shown::{Obstacle, Template};
+use crate::shown::Template;
 use crate::sources::{self, Given};
 use crate::workload::Workload;
 
@@ -150,24 +151,6 @@ impl Actor {
             publish,
             withdrawn,
         }
-    }
-
-    /// Lets requests come. What the gateway has counted until then came for a predecessor of the same name.
-    pub(super) fn enter_gateway(&mut self) {
-        let (gateway, key) = (&self.hands.gateway, &self.workload.key);
-        let before = gateway.stats(key);
-        self.scaling.begin(&before);
-        self.answered_before = answered(&before);
-        self.configure_gateway();
-    }
-
-    fn configure_gateway(&self) {
-        let config = gateway::RevisionConfig {
-            target_burst_capacity: self.scaling.burst_capacity(),
-            ..self.workload.gateway
-        };
-        let (gateway, key) = (&self.hands.gateway, &self.workload.key);
-        gateway.upsert_revision(key, config);
     }
 
     /// Runs until the revision is deleted or the sender of commands is gone. A revision that was deleted and made anew has a
@@ -367,49 +350,6 @@ impl Actor {
         self.expect_restores();
     }
 
-    /// What is missing, if an instance waits for it. The word is the kubelet's.
-    fn want(&self) -> Option<InstanceFailure> {
-        let error = self.given.as_ref().err().filter(|_| self.wanting)?;
-        Some(InstanceFailure {
-            reason: "CreateContainerConfigError".to_owned(),
-            message: error.to_string(),
-            exit_code: None,
-        })
-    }
-
-    /// Why requests are to be refused, and until when, if time is what helps: nothing answers, nothing is on its way, and the next
-    /// try has to wait.
-    fn refusal(&self, now: Timestamp) -> Option<(InstanceFailure, Option<Timestamp>)> {
-        let census = self.fleet.census();
-        if census.ready + census.starting > 0 || self.image_task.is_some() {
-            return None;
-        }
-        if let Some(want) = self.want() {
-            return Some((want, None));
-        }
-        let failure = match self.image {
-            Some(_) => &self.failure,
-            None => &self.image_failure,
-        };
-        Some((failure.clone()?, Some(self.pending(now)?)))
-    }
-
-    fn tell_gateway(&mut self, now: Timestamp) {
-        let refusal = self.refusal(now);
-        if refusal == self.refusal {
-            return;
-        }
-        let told = refusal.clone().map(|(failure, until)| Refusal {
-            reason: failure.reason,
-            message: failure.message,
-            next_try: until.and_then(|until| Instant::now().checked_add(left(now, until))),
-        });
-        // Who waited is refused now, and demands nothing any more.
-        self.demand &= told.is_none();
-        self.hands.gateway.set_failure(&self.workload.key, told);
-        self.refusal = refusal;
-    }
-
     fn decide(&mut self, now: Timestamp) -> Decision {
         let census = self.fleet.census();
         let stats = self.hands.gateway.stats(&self.workload.key);
@@ -492,12 +432,6 @@ impl Actor {
         }
         self.fleet.back_from_saving(&saved.instance);
         self.show_endpoints();
-    }
-
-    fn show_endpoints(&self) {
-        self.hands
-            .gateway
-            .set_endpoints(&self.workload.key, self.fleet.endpoints());
     }
 
     fn late(&self, now: Timestamp) -> bool {
@@ -654,77 +588,12 @@ impl Actor {
         self.let_go(handle, longest.min(given), STOP_GRACE.min(given));
     }
 
-    /// Shows the instances as they are now.
-    fn show(&mut self, now: Timestamp) {
-        for (handle, sight) in self.fleet.sights() {
-            self.faces.see(handle, sight, now);
-        }
-        let census = self.fleet.census();
-        if self.desired <= census.starting + census.ready {
-            self.faces.complete();
-        } else if let Some(obstacle) = self.obstacle(now) {
-            self.faces.wait(obstacle, now);
-        }
-    }
-
-    /// Why an instance that is wanted has not been started.
-    fn obstacle(&self, now: Timestamp) -> Option<Obstacle> {
-        match (&self.image, &self.image_failure) {
-            (None, Some(failure)) => Some(Obstacle::NoImage(failure.message.clone())),
-            (None, None) => Some(Obstacle::Image(self.workload.image.to_string())),
-            _ => {
-                let pause = self.backoff.pending(now).map(Obstacle::Pause);
-                let want = self.want().map(|want| Obstacle::Config(want.message));
-                pause.or(want).or(self.starved.then_some(Obstacle::Memory))
-            }
-        }
-    }
-
     /// Removes what is left of instances that have ended.
     fn forget(&mut self, instances: Vec<Handle>) {
         for instance in &instances {
             self.faces.hide(instance.id());
         }
         remove_logs(instances);
-    }
-
-    fn publish(&self) {
-        let census = self.fleet.census();
-        let observation = RevisionObservation {
-            image: match (&self.image, &self.image_failure) {
-                (Some((image, _)), _) => ImageState::Resolved {
-                    digest: image.digest.to_string(),
-                },
-                (None, Some(failure)) => ImageState::Failed {
-                    reason: failure.reason.clone(),
-                    message: failure.message.clone(),
-                },
-                (None, None) => ImageState::Pending,
-            },
-            desired: self.desired,
-            starting: census.starting,
-            ready: census.ready,
-            failure: self
-                .want()
-                .or_else(|| self.failure.clone().filter(|_| self.failing)),
-            failures: if self.failing {
-                self.backoff.failures()
-            } else {
-                0
-            },
-            next_try: self.backoff.next_try().filter(|_| self.failing),
-            ever_ready: self.ever_ready,
-            starts_at_zero: self.scaling.starts_at_zero(),
-            idle: self.scaling.is_idle(),
-        };
-        let changed = self.publish.send_if_modified(|current| {
-            let changed = *current != observation;
-            *current = observation;
-            changed
-        });
-        if changed {
-            let _ = self.hands.changed.send(self.workload.key.clone());
-        }
     }
 
     /// Takes everything down. Of a revision that was deleted, logs and image go too.
