@@ -1,4 +1,4 @@
-//! `kubectl`. What is compared to the letter is what the versions 1.20 (the package of Debian 12) and 1.32 both print.
+//! `kubectl`. What is compared to the letter is what the versions 1.20 (the package of Debian 12) and 1.33 both print.
 
 mod apply;
 mod cascade;
