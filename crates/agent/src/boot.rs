@@ -6,6 +6,7 @@ use agent::protocol::{Failed, Process, Started, ToGuest, ToHost};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::clock::Steps;
+use crate::exec::Commands;
 use crate::hello::hello;
 use crate::host::{self, Host};
 use crate::launcher::{self, Launcher};
@@ -70,7 +71,7 @@ pub(crate) fn run() -> Result<(), Error> {
 
 fn function(host: &mut Host, mut steps: Steps) -> Result<(), Error> {
     root::enter()?;
-    let launcher = Launcher::spawn()?;
+    let launcher = Launcher::spawn(launcher::FUNCTION)?;
     root::complete()?;
     steps.end("root");
     let Some(mut process) = wait_for_start(host)? else {
@@ -84,7 +85,7 @@ fn function(host: &mut Host, mut steps: Steps) -> Result<(), Error> {
         pid: running.pid.as_raw() as u32,
         steps: steps.take(),
     }))?;
-    let supervisor = Supervisor::new(running, volumes)?;
+    let supervisor = Supervisor::new(running, volumes, Commands::beside(process))?;
     // What can wait until the process runs.
     memory::kill_rather_than_thrash();
     Ok(supervisor.run(host)?)
@@ -99,7 +100,11 @@ fn wait_for_start(host: &mut Host) -> Result<Option<Process>, Error> {
             Some(ToGuest::Shutdown(_)) => return Ok(None),
             // There is nothing yet to send a signal to, nor to save.
             Some(
-                ToGuest::Signal(_) | ToGuest::Quiesce | ToGuest::Resume(_) | ToGuest::Update(_),
+                ToGuest::Signal(_)
+                | ToGuest::Quiesce
+                | ToGuest::Resume(_)
+                | ToGuest::Update(_)
+                | ToGuest::Exec(_),
             ) => continue,
             None => {}
         }

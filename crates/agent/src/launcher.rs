@@ -7,6 +7,8 @@
 //! Both talk over a pair of sockets, which is the launcher's standard input: PID 1 writes a
 //! [`Process`] as JSON and ends its side; the launcher answers with a [`Failed`] as JSON, or with nothing,
 //! when the socket closes because it was replaced by the program.
+//!
+//! A command that is run beside the function becomes what it is in the same way.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
@@ -17,8 +19,11 @@ use std::process::{ChildStderr, ChildStdout, Command, Stdio};
 use agent::protocol::{Failed, Process};
 use nix::unistd::Pid;
 
-/// What makes this program the launcher.
-pub(crate) const ARGUMENT: &str = "launch";
+/// What makes this program the launcher of the function.
+pub(crate) const FUNCTION: &str = "launch";
+
+/// What makes it the launcher of a command beside the function.
+pub(crate) const COMMAND: &str = "launch-beside";
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -54,10 +59,11 @@ impl Running {
 }
 
 impl Launcher {
-    pub(crate) fn spawn() -> Result<Launcher, Error> {
+    /// `of` is [`FUNCTION`] or [`COMMAND`].
+    pub(crate) fn spawn(of: &str) -> Result<Launcher, Error> {
         let (socket, theirs) = UnixStream::pair().map_err(Error::Spawn)?;
         let mut child = Command::new("/proc/self/exe")
-            .arg(ARGUMENT)
+            .arg(of)
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -71,16 +77,37 @@ impl Launcher {
         Ok(Launcher { running, socket })
     }
 
+    /// Its process, which becomes what is launched.
+    pub(crate) fn pid(&self) -> Pid {
+        self.running.pid
+    }
+
     /// Turns the launcher into `process`. Returns once its program has been executed.
-    pub(crate) fn launch(mut self, process: &Process) -> Result<Result<Running, Failed>, Error> {
+    pub(crate) fn launch(self, process: &Process) -> Result<Result<Running, Failed>, Error> {
+        let (running, refusal) = self.begin(process)?;
+        Ok(refusal.wait()?.map_or(Ok(running), Err))
+    }
+
+    /// The same without waiting: what is returned is the process, and where the launcher will have said why it could not
+    /// become it, once the process has ended.
+    pub(crate) fn begin(mut self, process: &Process) -> Result<(Running, Refusal), Error> {
         self.socket.write_all(&serde_json::to_vec(process)?)?;
         self.socket.shutdown(Shutdown::Write)?;
+        Ok((self.running, Refusal(self.socket)))
+    }
+}
+
+/// Where a launcher says why it cannot become what it should.
+pub(crate) struct Refusal(UnixStream);
+
+impl Refusal {
+    /// Waits until it has become that, which is `None`, or says why not.
+    pub(crate) fn wait(mut self) -> Result<Option<Failed>, Error> {
         let mut answer = Vec::new();
-        self.socket.read_to_end(&mut answer)?;
+        self.0.read_to_end(&mut answer)?;
         if answer.is_empty() {
-            Ok(Ok(self.running))
-        } else {
-            Ok(Err(serde_json::from_slice(&answer)?))
+            return Ok(None);
         }
+        Ok(Some(serde_json::from_slice(&answer)?))
     }
 }

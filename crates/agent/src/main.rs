@@ -10,12 +10,14 @@
 //! answers, the guest does what does not depend on the answer. Nothing is done before the function starts
 //! that can wait until after.
 //!
-//! The same program, called as `launch`, is the process that becomes the function: see [`launch`].
+//! The same program, called as `launch`, is the process that becomes the function, or a command beside it: see [`launch`].
 
 mod boot;
+mod cgroup;
 mod clock;
 mod clone;
 mod etc;
+mod exec;
 mod files;
 mod hello;
 mod host;
@@ -32,17 +34,18 @@ mod volume;
 
 use std::process::ExitCode;
 
+use launch::Role;
+
 /// What makes PID 1 end the machine at once: to measure what a boot takes without a function. The kernel passes on what follows
 /// `--` on its command line.
 const HALT: &str = "halt";
 
 fn main() -> ExitCode {
     let argument = std::env::args_os().nth(1);
-    if argument
-        .as_ref()
-        .is_some_and(|argument| argument == launcher::ARGUMENT)
-    {
-        return launch::main();
+    match argument.as_ref().and_then(|argument| argument.to_str()) {
+        Some(launcher::FUNCTION) => return launch::main(Role::Function),
+        Some(launcher::COMMAND) => return launch::main(Role::Command),
+        _ => {}
     }
     if std::process::id() != 1 {
         eprintln!("agent: this program is PID 1 of a vhive guest; it does nothing elsewhere");

@@ -3,15 +3,16 @@
 //! ```text
 //! /image   squashfs on /dev/vda          /layer   tmpfs: upper/ and work/
 //!      └──────────────┬────────────────────────┘
-//! /root    overlay, which becomes /, with /dev, /proc, /sys
+//! /root    overlay, which becomes /, with /dev, /proc, /sys; the function's launcher adds /sys/fs/cgroup
 //! ```
 //!
 //! The initramfs is the kernel's first root and cannot be left by `pivot_root(2)`; the new root is moved over
 //! it and entered with chroot(2), as Documentation/filesystems/ramfs-rootfs-initramfs.rst tells.
 
 use std::ffi::CStr;
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::{chroot, symlink};
+use std::os::unix::fs::{PermissionsExt as _, chroot, symlink};
 use std::path::PathBuf;
 
 use nix::errno::Errno;
@@ -33,6 +34,8 @@ pub(crate) enum Error {
     Folder { path: PathBuf, source: io::Error },
     #[error("cannot make the link {path:?}")]
     Link { path: PathBuf, source: io::Error },
+    #[error("cannot remove {path:?}")]
+    Remove { path: PathBuf, source: io::Error },
     #[error("cannot enter the image's root")]
     Enter(#[source] io::Error),
 }
@@ -138,11 +141,49 @@ pub(crate) fn complete() -> Result<(), Error> {
             )
         },
         inside("mqueue", "/dev/mqueue", NO_DEVICES),
-        inside("cgroup2", "/sys/fs/cgroup", NO_DEVICES),
     ] {
         mount_at(&each)?;
     }
-    Ok(())
+    // The machine's, not the function's (Knative's runtime contract, "Devices"). PID 1 has it open.
+    remove("/dev/console")?;
+    seal("/proc/sys")?;
+    temporary("/tmp")
+}
+
+/// Makes a part of a mounted file system read-only for everybody.
+fn seal(path: &'static str) -> Result<(), Error> {
+    let sealing = |source| Error::Mount {
+        what: path,
+        target: path.into(),
+        source,
+    };
+    let none = None::<&str>;
+    mount(Some(path), path, none, MsFlags::MS_BIND, none).map_err(sealing)?;
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | NO_DEVICES;
+    mount(none, path, none, flags, none).map_err(sealing)
+}
+
+/// A folder that every program counts on, if the image has none.
+fn temporary(path: &'static str) -> Result<(), Error> {
+    let making = |source| Error::Folder {
+        path: path.into(),
+        source,
+    };
+    match std::fs::create_dir(path) {
+        Ok(()) => std::fs::set_permissions(path, Permissions::from_mode(0o1777)).map_err(making),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(making(error)),
+    }
+}
+
+fn remove(path: &'static str) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::Remove {
+            path: path.into(),
+            source: error,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Mounts, and makes the mount point only if it turns out to be missing: images mostly have it.

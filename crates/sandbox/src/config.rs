@@ -168,6 +168,7 @@ impl Spec {
             dns,
             rlimit_nofile,
             volumes,
+            limits,
         } = &self.process;
         let files = |files: &[GuestFile]| -> Vec<_> {
             let files = files.iter();
@@ -182,7 +183,7 @@ impl Spec {
                 (&it.name, it.size_limit, files, &it.mounts)
             })
             .collect();
-        let text = serde_json::json!([argv, env, cwd, user, dns, rlimit_nofile, shapes]);
+        let text = serde_json::json!([argv, env, cwd, user, dns, rlimit_nofile, shapes, limits]);
         let mut digest = Sha256::new_with_prefix(text.to_string());
         // How long each is stands in the text, so no two are taken for one.
         let files = volumes.iter().flat_map(|it| it.files.iter().flatten());

@@ -22,7 +22,7 @@ use nix::unistd::{dup2_stdin, fchown, setgroups, sethostname, setresgid, setresu
 
 use crate::files::folder;
 use crate::report::chain;
-use crate::{clock, etc, files};
+use crate::{cgroup, clock, etc, files};
 use user::User;
 
 /// What `execvp` and the shells of most distributions fall back on.
@@ -34,6 +34,8 @@ enum Error {
     Read(#[source] io::Error),
     #[error("cannot understand what to launch")]
     Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Group(#[from] cgroup::Error),
     #[error("the clock cannot be set")]
     Clock(#[source] Errno),
     #[error("the host name cannot be set to {name:?}")]
@@ -58,6 +60,7 @@ impl Error {
     fn stage(&self) -> &'static str {
         match self {
             Error::Read(_) | Error::Json(_) | Error::Streams(_) => "launch",
+            Error::Group(_) => "cgroup",
             Error::Clock(_) => "clock",
             Error::Hostname { .. } => "hostname",
             Error::File { .. } => "files",
@@ -69,12 +72,21 @@ impl Error {
     }
 }
 
+/// What the launcher is to become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The function: it comes first, and the guest is furnished for it.
+    Function,
+    /// A command beside it, for which that is done.
+    Command,
+}
+
 /// Becomes the process that PID 1 asks for. Returns only if that fails, after telling PID 1.
-pub(crate) fn main() -> ExitCode {
+pub(crate) fn main(role: Role) -> ExitCode {
     match io::stdin().as_fd().try_clone_to_owned() {
         Ok(socket) => {
             let mut socket = UnixStream::from(socket);
-            let error = launch(&mut socket);
+            let error = launch(role, &mut socket);
             let failed = Failed {
                 stage: error.stage().to_owned(),
                 message: chain(&error),
@@ -89,35 +101,28 @@ pub(crate) fn main() -> ExitCode {
 }
 
 /// Never returns `Ok`: what there is to return is why the process could not be started.
-fn launch(socket: &mut UnixStream) -> Error {
-    match prepare(socket) {
+fn launch(role: Role, socket: &mut UnixStream) -> Error {
+    match prepare(role, socket) {
         Ok((path, mut command)) => program::Error::exec(path, command.exec()).into(),
         Err(error) => error,
     }
 }
 
-fn prepare(socket: &mut UnixStream) -> Result<(PathBuf, Command), Error> {
+fn prepare(role: Role, socket: &mut UnixStream) -> Result<(PathBuf, Command), Error> {
+    if role == Role::Function {
+        // While PID 1 waits for the host.
+        cgroup::enter()?;
+    }
     let mut json = Vec::new();
     socket.read_to_end(&mut json).map_err(Error::Read)?;
     let process: Process = serde_json::from_slice(&json)?;
-
-    if process.time_unix_us != 0 {
-        clock::set(process.time_unix_us).map_err(Error::Clock)?;
-    }
-    if !process.hostname.is_empty() {
-        sethostname(&process.hostname).map_err(|source| Error::Hostname {
-            name: process.hostname.clone(),
-            source,
-        })?;
-    }
-    for file in etc::files(&process.hostname, &process.dns)
-        .iter()
-        .chain(&process.files)
-    {
-        files::write(file).map_err(|source| Error::File {
-            path: (&file.path).into(),
-            source,
-        })?;
+    match role {
+        Role::Function => {
+            cgroup::limit(&process.limits)?;
+            furnish(&process)?;
+        }
+        // PID 1 has put this process where the function is.
+        Role::Command => cgroup::see_only_own()?,
     }
     let user = user::of_image(&process.user)?;
     workdir(&process.cwd)?;
@@ -149,6 +154,29 @@ fn prepare(socket: &mut UnixStream) -> Result<(PathBuf, Command), Error> {
         .env("HOME", &user.home)
         .envs(process.env.iter().map(|(key, value)| (key, value)));
     Ok((program, command))
+}
+
+/// What a guest gets with its function.
+fn furnish(process: &Process) -> Result<(), Error> {
+    if process.time_unix_us != 0 {
+        clock::set(process.time_unix_us).map_err(Error::Clock)?;
+    }
+    if !process.hostname.is_empty() {
+        sethostname(&process.hostname).map_err(|source| Error::Hostname {
+            name: process.hostname.clone(),
+            source,
+        })?;
+    }
+    for file in etc::files(&process.hostname, &process.dns)
+        .iter()
+        .chain(&process.files)
+    {
+        files::write(file).map_err(|source| Error::File {
+            path: (&file.path).into(),
+            source,
+        })?;
+    }
+    Ok(())
 }
 
 fn workdir(path: &str) -> Result<(), Error> {

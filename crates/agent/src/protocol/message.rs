@@ -26,6 +26,8 @@ pub enum ToGuest {
     Resume(Resume),
     /// Give volumes new contents, while the process runs. Not answered.
     Update(Update),
+    /// Run a command beside the process. [`ToHost::Executed`] answers it, some time later; others may be asked for meanwhile.
+    Exec(Exec),
 }
 
 /// A message from the guest to the host.
@@ -44,6 +46,8 @@ pub enum ToHost {
     Quiesced,
     /// The process may be spoken to: the answer to [`ToGuest::Resume`].
     Resumed,
+    /// A command has ended: the answer to [`ToGuest::Exec`].
+    Executed(Executed),
 }
 
 /// The guest presents itself.
@@ -162,6 +166,19 @@ pub struct Process {
     pub rlimit_nofile: u64,
     /// Folders to mount before the process starts.
     pub volumes: Vec<Volume>,
+    /// What it, with all that it starts, may use of the machine.
+    pub limits: Limits,
+}
+
+/// What a process may use, as its control group says it; 0 is as much as there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Thousandths of a CPU.
+    pub cpu_milli: u64,
+    /// Thousandths of a CPU that it asks for: its weight among others.
+    pub cpu_request_milli: u64,
 }
 
 impl fmt::Debug for Process {
@@ -178,8 +195,94 @@ impl fmt::Debug for Process {
             .field("dns", &self.dns)
             .field("rlimit_nofile", &self.rlimit_nofile)
             .field("volumes", &self.volumes)
+            .field("limits", &self.limits)
             .finish()
     }
+}
+
+/// A command to run beside the process, where and as it runs: in its root and control group, with nothing on standard input.
+/// Printing it shows no argument and no value of a variable, which may be secret.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exec {
+    /// The host's name for it, which no other command on this connection has.
+    pub id: u64,
+    /// Program and arguments, as [`Process::argv`].
+    pub argv: Vec<String>,
+    /// Variables beside those of the process, or in place of them.
+    pub env: Vec<(String, String)>,
+    /// Working directory. Empty is the one that the process began in.
+    pub cwd: String,
+    /// As [`Process::user`]. Empty is whom the process runs as.
+    pub user: String,
+    /// Milliseconds until it is killed, with what it has started. 0 lets it take as long as it takes.
+    pub timeout_ms: u64,
+    /// Most bytes that are kept of each of its standard output and standard error: the first ones. At most
+    /// [`super::MAX_EXEC_OUTPUT`] are.
+    pub max_output: u64,
+}
+
+impl fmt::Debug for Exec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.env.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Exec")
+            .field("id", &self.id)
+            .field("program", &self.argv.first())
+            .field("env", &names)
+            .field("cwd", &self.cwd)
+            .field("user", &self.user)
+            .field("timeout_ms", &self.timeout_ms)
+            .field("max_output", &self.max_output)
+            .finish()
+    }
+}
+
+/// What became of a command. Printing it does not show what the command wrote, which may be secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Executed {
+    /// As in [`Exec`].
+    pub id: u64,
+    /// How it ended.
+    pub end: ExecEnd,
+    /// The beginning of what it wrote to its standard output.
+    #[serde(with = "base64_bytes")]
+    pub stdout: Vec<u8>,
+    /// The beginning of what it wrote to its standard error.
+    #[serde(with = "base64_bytes")]
+    pub stderr: Vec<u8>,
+    /// It wrote more than that.
+    pub truncated: bool,
+}
+
+impl fmt::Debug for Executed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executed")
+            .field("id", &self.id)
+            .field("end", &self.end)
+            .field("stdout_bytes", &self.stdout.len())
+            .field("stderr_bytes", &self.stderr.len())
+            .field("truncated", &self.truncated)
+            .finish()
+    }
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum ExecEnd {
+    /// By itself, with an exit code.
+    Exited {
+        /// The code.
+        code: i32,
+    },
+    /// By a signal.
+    Signaled {
+        /// Its number.
+        signal: i32,
+    },
+    /// It was killed because its time was over.
+    TimedOut,
+    /// It could not be started.
+    NotStarted(Failed),
 }
 
 /// A folder in the guest's memory that the process sees somewhere in its root.

@@ -6,6 +6,8 @@
 //!        ── Started or Failed ──▶
 //!        ── stdout, stderr ─────▶           while the function runs
 //!        ◀── Signal, Update, … ──
+//!        ◀──────────── Exec, n ──           any number at once
+//!        ── Executed, n ────────▶
 //!        ◀──────────── Shutdown ─
 //!        ── Exited ─────────────▶           the last message; the guest then powers off
 //! ```
@@ -30,14 +32,20 @@ mod message;
 
 pub use frame::{Decoder, Error, Frame, MAX_FRAME, MAX_MESSAGE, Stream, decode, encode, output};
 pub use message::{
-    Contents, Exited, Failed, GuestFile, Hello, Mount, Process, Resume, Shutdown, Signal, Started,
-    Step, ToGuest, ToHost, Update, Volume,
+    Contents, Exec, ExecEnd, Executed, Exited, Failed, GuestFile, Hello, Limits, Mount, Process,
+    Resume, Shutdown, Signal, Started, Step, ToGuest, ToHost, Update, Volume,
 };
 
 use std::net::Ipv4Addr;
 
 /// Version of the protocol. Host and guest must agree: both come out of one build.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
+
+/// Most bytes of each output of a command that is kept: both pass in one message, in base64.
+pub const MAX_EXEC_OUTPUT: usize = 2 * 1024 * 1024;
+
+/// Most commands that run at once beside the process.
+pub const MAX_EXECS: usize = 64;
 
 /// Most bytes that all files of a process's volumes may have together: they pass in one message, in base64.
 pub const MAX_VOLUME_BYTES: usize = 4 * 1024 * 1024;

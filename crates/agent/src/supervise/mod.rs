@@ -20,6 +20,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::clone;
+use crate::exec::Commands;
 use crate::hello::hello;
 use crate::host::{self, Host};
 use crate::launcher::Running;
@@ -57,13 +58,18 @@ fn system(what: &'static str) -> impl Fn(Errno) -> Error {
 pub(crate) struct Supervisor {
     process: Running,
     volumes: Volumes,
+    commands: Commands,
     life: Life,
     children: SignalFd,
     chunk: Box<[u8]>,
 }
 
 impl Supervisor {
-    pub(crate) fn new(process: Running, volumes: Volumes) -> Result<Supervisor, Error> {
+    pub(crate) fn new(
+        process: Running,
+        volumes: Volumes,
+        commands: Commands,
+    ) -> Result<Supervisor, Error> {
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGCHLD);
         mask.thread_block().map_err(system("block SIGCHLD"))?;
@@ -77,6 +83,7 @@ impl Supervisor {
         Ok(Supervisor {
             process,
             volumes,
+            commands,
             life: Life::Running,
             children,
             chunk,
@@ -107,7 +114,11 @@ impl Supervisor {
             self.forward(host)?;
             let late = self.life.tick(Instant::now());
             self.act(late);
+            self.commands.tick(Instant::now(), &mut self.chunk);
             ended = self.reap()?;
+            for executed in self.commands.ended() {
+                host.send(&ToHost::Executed(executed))?;
+            }
         };
         // As in a container, the end of the first process is the end of all.
         self.act(Some(Action::KillAll));
@@ -116,7 +127,9 @@ impl Supervisor {
 
     /// Waits until there is something to do.
     fn wait(&self, host: &Host) -> Result<(), Error> {
-        let timeout = self.life.deadline().map_or(PollTimeout::NONE, until);
+        let deadlines = [self.life.deadline(), self.commands.deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
+        let timeout = deadline.map_or(PollTimeout::NONE, until);
         let blocked = host.is_blocked();
         let mut fds = Vec::with_capacity(4);
         let wish = if blocked {
@@ -133,6 +146,9 @@ impl Supervisor {
                     .map(|stream| PollFd::new(stream, PollFlags::POLLIN)),
             );
         }
+        // What commands write is kept here, within a bound, so they need not wait for the host.
+        let commands = self.commands.streams();
+        fds.extend(commands.map(|stream| PollFd::new(stream, PollFlags::POLLIN)));
         poll_retrying(&mut fds, timeout)
     }
 
@@ -149,6 +165,10 @@ impl Supervisor {
                 }
                 None
             }
+            ToGuest::Exec(exec) => {
+                self.commands.begin(&exec, Instant::now());
+                None
+            }
             ToGuest::Start(_) | ToGuest::Quiesce | ToGuest::Resume(_) => {
                 eprintln!("agent: the host said something out of turn, which is ignored");
                 None
@@ -162,6 +182,8 @@ impl Supervisor {
     /// It does not wait for the host to close its side: that would not arrive in a clone.
     fn quiesce(&mut self, host: &mut Host) -> Result<(), Error> {
         let deadline = Instant::now() + LAST_WORDS;
+        // Their answers are for this host alone, and so would be the clones'.
+        self.commands.abandon();
         // Each turn takes what a pipe holds. What the process writes meanwhile stays there.
         for _ in 0..2 {
             send_all(host, deadline)?;
@@ -218,14 +240,15 @@ impl Supervisor {
     }
 
     /// Takes leave of every process that has ended; returns how the function did, if it is among them.
-    fn reap(&self) -> Result<Option<WaitStatus>, Error> {
+    fn reap(&mut self) -> Result<Option<WaitStatus>, Error> {
         while let Ok(Some(_)) = self.children.read_signal() {}
         let mut function = None;
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(function),
                 Ok(status) if status.pid() == Some(self.process.pid) => function = Some(status),
-                Ok(_) | Err(Errno::EINTR) => {}
+                Ok(status) => self.commands.reaped(status, &mut self.chunk),
+                Err(Errno::EINTR) => {}
                 Err(source) => {
                     return Err(Error::System {
                         what: "wait for processes",

@@ -1,5 +1,5 @@
-//! Whether the kernel killed for want of memory. The whole machine is the function's limit, so it is the
-//! global counter that tells.
+//! Whether the kernel killed for want of memory: of the machine's, or of what the function's control group may have. The global counter
+//! has both.
 
 /// Has the kernel killed a process because memory ran out?
 pub(super) fn happened() -> bool {

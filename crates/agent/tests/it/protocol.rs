@@ -1,7 +1,8 @@
 use agent::protocol::{
-    Contents, Decoder, Error, Exited, Failed, Frame, GuestFile, Hello, MAX_FRAME, MAX_MESSAGE,
-    MAX_VOLUME_BYTES, Mount, Process, Resume, Shutdown, Signal, Started, Step, Stream, ToGuest,
-    ToHost, Update, VERSION, Volume, decode, encode, output,
+    Contents, Decoder, Error, Exec, ExecEnd, Executed, Exited, Failed, Frame, GuestFile, Hello,
+    Limits, MAX_EXEC_OUTPUT, MAX_FRAME, MAX_MESSAGE, MAX_VOLUME_BYTES, Mount, Process, Resume,
+    Shutdown, Signal, Started, Step, Stream, ToGuest, ToHost, Update, VERSION, Volume, decode,
+    encode, output,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -66,6 +67,7 @@ fn process() -> impl Strategy<Value = Process> {
         vec(file(), 0..3),
         vec(any::<String>(), 0..3),
         vec(volume(), 0..3),
+        any::<[u64; 3]>(),
     )
         .prop_map(
             |(
@@ -76,6 +78,7 @@ fn process() -> impl Strategy<Value = Process> {
                 files,
                 dns,
                 volumes,
+                [memory_bytes, cpu_milli, cpu_request_milli],
             )| {
                 Process {
                     argv,
@@ -88,9 +91,57 @@ fn process() -> impl Strategy<Value = Process> {
                     dns,
                     rlimit_nofile,
                     volumes,
+                    limits: Limits {
+                        memory_bytes,
+                        cpu_milli,
+                        cpu_request_milli,
+                    },
                 }
             },
         )
+}
+
+fn exec() -> impl Strategy<Value = Exec> {
+    (
+        vec(any::<String>(), 0..4),
+        vec(any::<(String, String)>(), 0..4),
+        any::<[String; 2]>(),
+        any::<[u64; 3]>(),
+    )
+        .prop_map(
+            |(argv, env, [cwd, user], [id, timeout_ms, max_output])| Exec {
+                id,
+                argv,
+                env,
+                cwd,
+                user,
+                timeout_ms,
+                max_output,
+            },
+        )
+}
+
+fn executed() -> impl Strategy<Value = Executed> {
+    let end = prop_oneof![
+        any::<i32>().prop_map(|code| ExecEnd::Exited { code }),
+        any::<i32>().prop_map(|signal| ExecEnd::Signaled { signal }),
+        Just(ExecEnd::TimedOut),
+        any::<[String; 2]>()
+            .prop_map(|[stage, message]| ExecEnd::NotStarted(Failed { stage, message })),
+    ];
+    (
+        any::<(u64, bool)>(),
+        end,
+        vec(any::<u8>(), 0..300),
+        vec(any::<u8>(), 0..300),
+    )
+        .prop_map(|((id, truncated), end, stdout, stderr)| Executed {
+            id,
+            end,
+            stdout,
+            stderr,
+            truncated,
+        })
 }
 
 fn to_guest() -> impl Strategy<Value = ToGuest> {
@@ -101,6 +152,7 @@ fn to_guest() -> impl Strategy<Value = ToGuest> {
         Just(ToGuest::Quiesce),
         resume().prop_map(ToGuest::Resume),
         vec(contents(), 0..3).prop_map(|volumes| ToGuest::Update(Update { volumes })),
+        exec().prop_map(ToGuest::Exec),
     ]
 }
 
@@ -133,6 +185,7 @@ fn to_host() -> impl Strategy<Value = ToHost> {
         any::<[String; 2]>().prop_map(|[stage, message]| ToHost::Failed(Failed { stage, message })),
         Just(ToHost::Quiesced),
         Just(ToHost::Resumed),
+        executed().prop_map(ToHost::Executed),
     ]
 }
 
@@ -246,6 +299,50 @@ fn volumes_as_large_as_they_may_be_fit_into_one_message() {
 }
 
 #[test]
+fn the_output_of_a_command_fits_into_one_message_when_it_is_as_long_as_it_may_be() {
+    let executed = ToHost::Executed(Executed {
+        id: u64::MAX,
+        end: ExecEnd::Exited { code: -1 },
+        stdout: vec![7; MAX_EXEC_OUTPUT],
+        stderr: vec![7; MAX_EXEC_OUTPUT],
+        truncated: true,
+    });
+    let mut wire = Vec::new();
+    encode(&executed, &mut wire).unwrap();
+    let frames = frames(&wire, 1 << 20).unwrap();
+    let [Frame::Control(json)] = frames.as_slice() else {
+        panic!("{} frames", frames.len())
+    };
+    assert_eq!(decode::<ToHost>(json).unwrap(), executed);
+}
+
+#[test]
+fn printing_a_command_shows_neither_its_arguments_nor_what_it_said() {
+    let exec = Exec {
+        argv: vec!["/login".into(), "hunter2".into()],
+        env: vec![("PASSWORD".into(), "hunter2".into())],
+        ..Exec::default()
+    };
+    let executed = Executed {
+        id: 1,
+        end: ExecEnd::TimedOut,
+        stdout: b"hunter2".to_vec(),
+        stderr: Vec::new(),
+        truncated: false,
+    };
+    let printed = format!("{:?} {:?}", ToGuest::Exec(exec), ToHost::Executed(executed));
+    assert!(
+        printed.contains("/login") && printed.contains("PASSWORD"),
+        "{printed}"
+    );
+    let secret = format!("{:?}", b"hunter2");
+    assert!(
+        !printed.contains("hunter2") && !printed.contains(&secret),
+        "{printed}"
+    );
+}
+
+#[test]
 fn printing_a_process_shows_no_secret() {
     let file = GuestFile {
         path: "token".into(),
@@ -347,7 +444,7 @@ fn messages_are_tagged_by_type() {
     });
     let json = serde_json::to_string(&hello).unwrap();
     assert!(
-        json.starts_with(r#"{"type":"hello","version":3,"#),
+        json.starts_with(r#"{"type":"hello","version":4,"#),
         "{json}"
     );
 }

@@ -4,9 +4,11 @@
 //! guest says out of turn is an error that names it. The protocol itself is [`protocol`].
 
 mod error;
+mod executions;
 mod session;
 mod stream;
 
 pub use ::agent::protocol;
 pub use error::Error;
+pub use executions::{Command, Execution};
 pub use session::{Commands, Event, Events, Listener, Session};

@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::Error;
+use super::executions::{Command, Execution, Executions, Ledger};
 use super::protocol::{
     self, Contents, Exited, Failed, Hello, Process, Resume, Shutdown, Signal, Started, Stream,
     ToGuest, ToHost, Update, VERSION,
@@ -178,11 +179,14 @@ impl Session {
     /// Takes the session apart, into what is said and what is heard.
     pub fn split(self) -> (Commands, Events) {
         let (read, write) = self.stream.into_split();
+        let executions = Executions::default();
+        let ledger = executions.ledger();
         (
-            Commands { write },
+            Commands { write, ledger },
             Events {
                 read,
                 incoming: self.incoming,
+                executions,
             },
         )
     }
@@ -203,6 +207,7 @@ impl From<Failed> for Error {
 #[derive(Debug)]
 pub struct Commands {
     write: OwnedWriteHalf,
+    ledger: Ledger,
 }
 
 impl Commands {
@@ -235,6 +240,16 @@ impl Commands {
         let update = ToGuest::Update(Update { volumes });
         self.send_within(&update, "take new contents of volumes", UPDATE_DEADLINE)
             .await
+    }
+
+    /// Has a command run beside the process. What is returned waits for its end, and needs no [`Commands`] for that, so that any
+    /// number of commands can run at once; [`Events::next`] must be called meanwhile.
+    ///
+    /// If this fails, nothing more can be said to the guest.
+    pub async fn exec(&mut self, command: Command) -> Result<Execution, Error> {
+        let (exec, execution) = self.ledger.enter(command);
+        self.send(&ToGuest::Exec(exec), "take a command").await?;
+        Ok(execution)
     }
 
     async fn send(&mut self, message: &ToGuest, what: &'static str) -> Result<(), Error> {
@@ -278,6 +293,7 @@ pub enum Event {
 pub struct Events {
     read: OwnedReadHalf,
     incoming: Incoming,
+    executions: Executions,
 }
 
 impl Events {
@@ -286,22 +302,28 @@ impl Events {
     /// A hypervisor that dies says no farewell, and nor does its guest: watch [`crate::Machine::wait`] as well.
     /// Not to call this slows down a process that writes, by way of the socket: nothing is buffered.
     pub async fn next(&mut self) -> Result<Event, Error> {
-        match self.incoming.next(&mut self.read).await {
-            Ok(Received::Output(Stream::Stdout, bytes)) => Ok(Event::Stdout(bytes.into())),
-            Ok(Received::Output(Stream::Stderr, bytes)) => Ok(Event::Stderr(bytes.into())),
-            Ok(Received::Message(ToHost::Exited(exited))) => Ok(Event::Exited(exited)),
-            Ok(Received::Message(ToHost::Failed(failed))) => Ok(Event::Failed(failed)),
-            Ok(Received::Message(ToHost::Quiesced)) => Ok(Event::Quiesced),
-            Ok(Received::End) => Ok(Event::Closed),
-            // An agent that died did not close its socket; its kernel did.
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
-                Ok(Event::Closed)
-            }
-            Ok(other) => Err(Error::OutOfTurn {
-                got: other.kind(),
-                expected: "an event",
-            }),
-            Err(error) => Err(error),
+        loop {
+            return match self.incoming.next(&mut self.read).await {
+                Ok(Received::Message(ToHost::Executed(executed))) => {
+                    self.executions.ended(executed);
+                    continue;
+                }
+                Ok(Received::Output(Stream::Stdout, bytes)) => Ok(Event::Stdout(bytes.into())),
+                Ok(Received::Output(Stream::Stderr, bytes)) => Ok(Event::Stderr(bytes.into())),
+                Ok(Received::Message(ToHost::Exited(exited))) => Ok(Event::Exited(exited)),
+                Ok(Received::Message(ToHost::Failed(failed))) => Ok(Event::Failed(failed)),
+                Ok(Received::Message(ToHost::Quiesced)) => Ok(Event::Quiesced),
+                Ok(Received::End) => Ok(Event::Closed),
+                // An agent that died did not close its socket; its kernel did.
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    Ok(Event::Closed)
+                }
+                Ok(other) => Err(Error::OutOfTurn {
+                    got: other.kind(),
+                    expected: "an event",
+                }),
+                Err(error) => Err(error),
+            };
         }
     }
 }

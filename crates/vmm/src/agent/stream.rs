@@ -27,6 +27,7 @@ impl Received {
             Received::Message(ToHost::Failed(_)) => "failed",
             Received::Message(ToHost::Quiesced) => "quiesced",
             Received::Message(ToHost::Resumed) => "resumed",
+            Received::Message(ToHost::Executed(_)) => "the end of a command",
             Received::Output(..) => "output",
             Received::End => "the end",
         }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests do")]
 
+mod exec;
 mod guest;
 mod kernel;
 mod machine;

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use vmm::agent::Error;
-use vmm::agent::protocol::{GuestFile, Process};
+use vmm::agent::protocol::{GuestFile, Limits, Process};
 
 use crate::guest::{boot, code, command, script};
 
@@ -100,7 +100,10 @@ async fn the_guest_is_furnished_like_a_container() {
         "/dev/pts devpts",
         "/dev/shm tmpfs",
         "/dev/mqueue mqueue",
+        "/proc/sys proc",
         "/sys/fs/cgroup cgroup2",
+        "no console",
+        "tmp drwxrwxrwt",
         "to stdout",
         "lo 127.0.0.1/8",
         "eth0 172.16.0.2/24",
@@ -113,7 +116,10 @@ async fn the_guest_is_furnished_like_a_container() {
 
 const FURNITURE: &str = r"
     echo writable > /etc/new && cat /etc/new
-    cut -d' ' -f2,3 /proc/mounts | grep -v '^/ rootfs'
+    cut -d' ' -f2,3 /proc/mounts | grep -v '^/ rootfs' | grep -v ^/sys/fs/cgroup
+    cut -d' ' -f2,3 /proc/mounts | grep ^/sys/fs/cgroup
+    [ -e /dev/console ] || echo no console
+    echo tmp $(stat -c %A /tmp)
     echo to stdout > /dev/stdout
     ip -o -4 addr | while read -r number name family address rest; do echo $name $address; done
     ip route | grep default
@@ -122,6 +128,42 @@ const FURNITURE: &str = r"
     for i in 1 2 3; do (sh -c 'sleep 0.05' &) ; done
     until ! ps -o stat,comm | grep -q sleep; do sleep 0.05; done
     ps -o stat | grep -q Z || echo no zombies
+";
+
+#[tokio::test]
+async fn the_process_reads_its_limits_where_programs_look_and_can_change_neither_them_nor_the_kernels()
+ {
+    let process = Process {
+        limits: Limits {
+            memory_bytes: 128 << 20,
+            cpu_milli: 1000,
+            cpu_request_milli: 125,
+        },
+        ..script(LIMITS)
+    };
+    let outcome = boot().await.run(process).await;
+    assert_eq!(outcome.stderr, "");
+    let expected = [
+        "group 0::/",
+        "memory.max 134217728",
+        "cpu.max 100000 100000",
+        "cpu.weight 5",
+        "closed memory.max",
+        "closed cgroup.procs",
+        "closed /proc/sys/kernel/hostname",
+        "counted",
+    ];
+    assert_eq!(outcome.stdout.lines().collect::<Vec<_>>(), expected);
+}
+
+const LIMITS: &str = r"
+    echo group $(cat /proc/self/cgroup)
+    cd /sys/fs/cgroup
+    for name in memory.max cpu.max cpu.weight; do echo $name $(cat $name); done
+    for name in memory.max cgroup.procs /proc/sys/kernel/hostname; do
+        (echo 0 > $name) 2>/dev/null || echo closed $name
+    done
+    [ $(cat memory.current) -gt 0 ] && echo counted
 ";
 
 #[tokio::test]

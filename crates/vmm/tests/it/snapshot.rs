@@ -16,8 +16,8 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
-use vmm::agent::protocol::{GuestFile, Process, Resume};
-use vmm::agent::{Commands, Event, Events};
+use vmm::agent::protocol::{ExecEnd, GuestFile, Process, Resume};
+use vmm::agent::{Command, Commands, Error, Event, Events};
 use vmm::qemu::{self, Qemu};
 use vmm::{Backing, Dormant, Hypervisor as _, Machine, RestoreConfig, SaveTarget, Saved};
 
@@ -177,6 +177,45 @@ fn expected(number: u8) -> String {
 fn digest(snapshot: &Snapshot) -> [u8; 32] {
     let bytes = std::fs::read(snapshot.path("memory")).unwrap();
     Sha256::digest(bytes).into()
+}
+
+#[tokio::test]
+async fn commands_run_in_clones_too_and_those_under_way_are_left_behind() {
+    let shell = |script: &str| Command {
+        argv: ["busybox", "sh", "-c", script].map(str::to_owned).to_vec(),
+        timeout: Some(PATIENCE),
+        max_output: 1000,
+        ..Command::default()
+    };
+    let mut guest = boot().await.start(server()).await.unwrap();
+    guest.wait_for("ready\n").await;
+    let endless = "echo $$ > /run/left; exec sleep 1000";
+    let endless = guest.commands.exec(shell(endless)).await.unwrap();
+    let begun = "until [ -s /run/left ]; do :; done";
+    let begun = guest.commands.exec(shell(begun)).await.unwrap();
+    tokio::select! {
+        ended = begun.ended() => assert_eq!(ended.unwrap().end, ExecEnd::Exited { code: 0 }),
+        event = guest.events.next() => panic!("{event:?} came first"),
+    }
+    quiesce(&mut guest.commands, &mut guest.events).await;
+    let snapshot = save(&mut guest.machine).await;
+    drop(guest);
+    let error = endless.ended().await.unwrap_err();
+    assert!(matches!(error, Error::Closed { .. }), "{error}");
+
+    for number in 1..=2 {
+        let mut clone = clone(&snapshot, number, Backing::File(snapshot.memory())).await;
+        let look = "while kill -0 $(cat /run/left); do :; done 2>/dev/null; hostname; cat /proc/self/cgroup";
+        let look = clone.commands.exec(shell(look)).await.unwrap();
+        let seen = tokio::select! {
+            ended = look.ended() => ended.unwrap(),
+            event = clone.events.next() => panic!("{event:?} came first"),
+        };
+        assert_eq!(
+            String::from_utf8(seen.stdout).unwrap(),
+            format!("clone-{number}\n0::/\n")
+        );
+    }
 }
 
 /// Clones that are alive at the same time.
