@@ -6,16 +6,13 @@ use api::core::{Container, Probe as Asked};
 use sandbox::{Check, Checks, Probe, Timing};
 use serde_json::Value;
 
+use crate::sources::expand;
+
 /// What Kubernetes takes for a count that is not set, or 0.
 const PERIOD: u64 = 10;
 const TIMEOUT: u64 = 1;
 const SUCCESSES: u32 = 1;
 const FAILURES: u32 = 3;
-
-/// The probe is of a kind that functions cannot have here.
-#[derive(Debug, thiserror::Error)]
-#[error("a probe with {0} is not supported yet: use httpGet, tcpSocket or grpc")]
-pub(crate) struct Unsupported(&'static str);
 
 /// What is asked of a function that listens on `port`.
 #[derive(Debug, Clone)]
@@ -25,29 +22,28 @@ pub(crate) struct Probes {
 }
 
 impl Probes {
-    pub(crate) fn of(container: &Container, port: u16) -> Result<Self, Unsupported> {
-        let check = |asked: &Option<Asked>| -> Result<Option<Check>, Unsupported> {
-            let Some(asked) = asked else {
-                return Ok(None);
-            };
-            Ok(Some(Check {
-                probe: action(asked, port)?,
-                timing: timing(asked, PERIOD),
-            }))
+    pub(crate) fn of(container: &Container, port: u16) -> Self {
+        let check = |asked: &Asked| Check {
+            probe: action(asked, container, port),
+            timing: timing(asked, PERIOD),
         };
-        let readiness = container.readiness_probe.as_ref();
-        Ok(Self {
-            readiness: match readiness {
-                Some(asked) => action(asked, port)?,
-                None => Probe::Tcp { port },
-            },
+        let asked = container.readiness_probe.as_ref();
+        let mut readiness =
+            asked.map_or(Probe::Tcp { port }, |asked| action(asked, container, port));
+        if let Probe::Exec { port: listens, .. } = &mut readiness {
+            // Knative asks both: the kubelet runs the command, and queue-proxy connects to the port
+            // (knative.dev/serving `pkg/reconciler/revision/resources/queue.go`).
+            *listens = Some(port);
+        }
+        Self {
+            readiness,
             checks: Checks {
-                startup: check(&container.startup_probe)?,
+                startup: container.startup_probe.as_ref().map(check),
                 // Knative's own: without a period it is tried without a pause.
-                readiness: readiness.map_or_else(Timing::default, |asked| timing(asked, 0)),
-                liveness: check(&container.liveness_probe)?,
+                readiness: asked.map_or_else(Timing::default, |asked| timing(asked, 0)),
+                liveness: container.liveness_probe.as_ref().map(check),
             },
-        })
+        }
     }
 
     /// How long a function may take by its probes, beside what any may take: as long as its startup probe may fail and be waited
@@ -69,20 +65,23 @@ impl Probes {
     }
 }
 
-fn action(asked: &Asked, port: u16) -> Result<Probe, Unsupported> {
+fn action(asked: &Asked, container: &Container, port: u16) -> Probe {
     let port_of = |value: &Value| {
         let number = value.as_u64().and_then(|it| u16::try_from(it).ok());
         number.filter(|it| *it != 0).unwrap_or(port)
     };
-    if asked.exec.is_some() {
-        return Err(Unsupported("exec"));
+    if let Some(exec) = &asked.exec {
+        return Probe::Exec {
+            command: command(exec, container),
+            port: None,
+        };
     }
     if let Some(get) = &asked.http_get {
         let headers = get.http_headers.iter().filter_map(|header| {
             let field = |name| Some(header.get(name)?.as_str()?.to_owned());
             Some((field("name")?, field("value")?))
         });
-        return Ok(Probe::Http {
+        return Probe::Http {
             port: port_of(&get.port),
             path: if get.path.is_empty() {
                 "/".to_owned()
@@ -90,21 +89,35 @@ fn action(asked: &Asked, port: u16) -> Result<Probe, Unsupported> {
                 get.path.clone()
             },
             headers: headers.collect(),
-        });
+        };
     }
     if let Some(grpc) = &asked.grpc {
         let service = grpc.get("service").and_then(Value::as_str);
-        return Ok(Probe::Grpc {
+        return Probe::Grpc {
             port: grpc.get("port").map_or(port, port_of),
             service: service.unwrap_or_default().to_owned(),
-        });
+        };
     }
-    Ok(Probe::Tcp {
+    Probe::Tcp {
         port: asked
             .tcp_socket
             .as_ref()
             .map_or(port, |socket| port_of(&socket.port)),
-    })
+    }
+}
+
+/// The command of an `exec` probe. References are to variables whose value stands in the manifest, as the kubelet has it
+/// (k8s.io/kubernetes `pkg/kubelet/prober/prober.go`); the command has all of them in its environment.
+fn command(exec: &Value, container: &Container) -> Vec<String> {
+    let value = |name: &str| {
+        let variable = container.env.iter().find(|variable| variable.name == name);
+        variable
+            .filter(|variable| variable.value_from.is_none())
+            .map(|variable| variable.value.as_str())
+    };
+    let words = exec.get("command").and_then(Value::as_array);
+    let words = words.into_iter().flatten().filter_map(Value::as_str);
+    words.map(|word| expand(word, value)).collect()
 }
 
 fn timing(asked: &Asked, period: u64) -> Timing {
@@ -129,7 +142,7 @@ mod tests {
 
     use super::*;
 
-    fn probes(container: Value) -> Result<Probes, Unsupported> {
+    fn probes(container: Value) -> Probes {
         Probes::of(&serde_json::from_value(container).unwrap(), 8080)
     }
 
@@ -139,7 +152,7 @@ mod tests {
             json!({}),
             json!({"readinessProbe": {"tcpSocket": {"port": 0}, "successThreshold": 1}}),
         ] {
-            let probes = probes(container).unwrap();
+            let probes = probes(container);
             assert_eq!(probes.readiness, Probe::Tcp { port: 8080 });
             assert_eq!(probes.checks, Checks::default());
             assert_eq!(probes.allowance(), Duration::ZERO);
@@ -153,8 +166,7 @@ mod tests {
             "startupProbe": {"grpc": {"service": "db"}, "initialDelaySeconds": 2, "periodSeconds": 3, "failureThreshold": 20},
             "readinessProbe": {"httpGet": {"port": 9000, "httpHeaders": [{"name": "a", "value": "b"}]},
                 "periodSeconds": 5, "timeoutSeconds": 4, "successThreshold": 2, "initialDelaySeconds": 7},
-        }))
-        .unwrap();
+        }));
         let liveness = probes.checks.liveness.clone().unwrap();
         assert_eq!(
             liveness.timing,
@@ -205,16 +217,29 @@ mod tests {
         let probes = probes(json!({
             "startupProbe": {"httpGet": {}, "periodSeconds": 1, "timeoutSeconds": 10, "failureThreshold": 30},
             "readinessProbe": {"httpGet": {}, "periodSeconds": 30, "successThreshold": 3},
-        }))
-        .unwrap();
+        }));
         assert_eq!(probes.allowance(), Duration::from_secs(300 + 90));
     }
 
     #[test]
-    fn a_command_is_refused_with_what_to_use_instead() {
-        for field in ["livenessProbe", "readinessProbe", "startupProbe"] {
-            let error = probes(json!({field: {"exec": {"command": ["true"]}}})).unwrap_err();
-            assert!(error.to_string().contains("httpGet, tcpSocket or grpc"));
+    fn a_command_is_run_as_it_stands_and_readiness_wants_the_port_to_accept_as_well() {
+        let probe =
+            json!({"exec": {"command": ["/bin/check", "$(DEEP)", "$(SECRET)", "$$(DEEP)"]}});
+        let probes = probes(json!({
+            "env": [{"name": "DEEP", "value": "yes"}, {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
+            "livenessProbe": probe, "startupProbe": probe, "readinessProbe": probe,
+        }));
+        let command = ["/bin/check", "yes", "$(SECRET)", "$(DEEP)"].map(str::to_owned);
+        let exec = |port| Probe::Exec {
+            command: command.to_vec(),
+            port,
+        };
+        assert_eq!(probes.readiness, exec(Some(8080)));
+        for check in [probes.checks.liveness, probes.checks.startup] {
+            let check = check.unwrap();
+            assert_eq!(check.probe, exec(None));
+            assert_eq!(check.timing.period, Duration::from_secs(10));
+            assert_eq!(check.timing.timeout, Duration::from_secs(1));
         }
     }
 }

@@ -13,11 +13,11 @@ use api::serving::{Revision, condition, label};
 use gateway::{Protocol, RevisionConfig, RevisionKey};
 use image::{Digest, Image, Reference, RootImage};
 use jiff::Timestamp;
-use sandbox::{Memory, Process, SnapshotUse, Spec};
+use sandbox::{Limits, Memory, Process, SnapshotUse, Spec};
 use serde_json::Value;
 
 use crate::images::Wanted;
-use crate::probes::{self, Probes};
+use crate::probes::Probes;
 use crate::sources::{self, Given, ObjectName, Sources, Wishes, expand};
 
 /// The annotation that says how a restored guest's memory arrives.
@@ -51,6 +51,8 @@ pub(crate) struct Workload {
     memory: Option<Memory>,
     vcpus: u32,
     memory_mib: u32,
+    /// What of that the function may use.
+    limits: Limits,
     /// Room for bursts is the autoscaler's to say.
     pub(crate) gateway: RevisionConfig,
     /// What is said of its scale, among other things.
@@ -86,8 +88,6 @@ pub(crate) enum Error {
     GuestPort(String),
     #[error("{MEMORY}: {0:?} is none of auto, file, lazy and reap")]
     Memory(String),
-    #[error(transparent)]
-    Probe(#[from] probes::Unsupported),
 }
 
 impl Workload {
@@ -146,9 +146,10 @@ impl Workload {
             workdir: container.working_dir.clone(),
             user: user(container),
             port,
-            probes: Probes::of(container, port)?,
+            probes: Probes::of(container, port),
             vcpus: vcpus(container)?,
             memory_mib: memory_mib(container)?,
+            limits: limits(container),
             gateway: RevisionConfig {
                 protocol: if container.ports.iter().any(|port| port.name == "h2c") {
                     Protocol::H2c
@@ -267,6 +268,7 @@ impl Workload {
             dns: Vec::new(),
             rlimit_nofile: OPEN_FILES,
             volumes: given.volumes.clone(),
+            limits: self.limits,
         };
         Spec {
             id,
@@ -356,6 +358,19 @@ fn vcpus(container: &Container) -> Result<u32, Error> {
     Ok(milli.div_ceil(1000).clamp(1, 64) as u32)
 }
 
+/// What the container may use; what it asks for is that, where it does not say (Kubernetes' defaults of core/v1).
+fn limits(container: &Container) -> Limits {
+    let resources = &container.resources;
+    let cpu = |text: Option<&String>| text.and_then(|text| quantity::milli_cpus(text));
+    let (limit, request) = (resources.limits.get("cpu"), resources.requests.get("cpu"));
+    let memory = resources.limits.get("memory");
+    Limits {
+        memory_bytes: memory.and_then(|text| quantity::bytes(text)).unwrap_or(0),
+        cpu_milli: cpu(limit).unwrap_or(0),
+        cpu_request_milli: cpu(request.or(limit)).unwrap_or(0),
+    }
+}
+
 fn memory_mib(container: &Container) -> Result<u32, Error> {
     let Some(text) = asked(container, "memory") else {
         return Ok(DEFAULT_MEMORY_MIB);
@@ -431,6 +446,34 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_those_that_are_written_and_a_request_that_is_not_is_the_limit() {
+        let limits = |resources: Value| {
+            workload(&json!({"image": "a", "resources": resources}))
+                .unwrap()
+                .limits
+        };
+        let one = json!({"limits": {"cpu": "1500m", "memory": "128M"}});
+        assert_eq!(
+            limits(one),
+            Limits {
+                memory_bytes: 128_000_000,
+                cpu_milli: 1500,
+                cpu_request_milli: 1500,
+            }
+        );
+        let two = json!({"limits": {"cpu": "1"}, "requests": {"cpu": "125m", "memory": "64Mi"}});
+        assert_eq!(
+            limits(two),
+            Limits {
+                memory_bytes: 0,
+                cpu_milli: 1000,
+                cpu_request_milli: 125,
+            }
+        );
+        assert_eq!(limits(json!({})), Limits::default());
+    }
+
+    #[test]
     fn what_cannot_be_run_is_refused_with_what_to_do() {
         let error =
             workload(&json!({"image": "a", "env": [{"name": "X", "valueFrom": {}}]})).unwrap_err();
@@ -438,10 +481,6 @@ mod tests {
             error.to_string(),
             "env X has a valueFrom that names no source: write configMapKeyRef or secretKeyRef there"
         );
-        let error =
-            workload(&json!({"image": "a", "readinessProbe": {"exec": {"command": ["true"]}}}))
-                .unwrap_err();
-        assert!(error.to_string().contains("httpGet, tcpSocket or grpc"));
     }
 
     #[test]

@@ -221,6 +221,13 @@ pub enum Probe {
         /// The service; empty for the server as a whole.
         service: String,
     },
+    /// A command beside it ends with exit code 0, and a port accepts a TCP connection.
+    Exec {
+        /// Program and arguments.
+        command: Vec<String>,
+        /// The port, if the command alone is not enough.
+        port: Option<u16>,
+    },
     /// It is ready once its program runs.
     None,
 }

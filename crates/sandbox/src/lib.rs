@@ -6,6 +6,7 @@
 
 mod arrival;
 mod config;
+mod exec;
 mod instance;
 mod lifecycle;
 pub mod logs;
@@ -22,14 +23,17 @@ mod turns;
 mod users;
 
 pub use config::{Check, Checks, Config, Memory, Probe, SnapshotUse, Spec, Timing};
+pub use exec::ExecError;
 pub use instance::{Handle, Phase, Record, SaveError};
 pub use recovery::Recovered;
 pub use sandbox::{Error, Sandbox};
 pub use state::{Exit, Failure, Reason, State};
 pub use users::Users;
 pub use vmm::Accel;
+pub use vmm::agent::Command;
 pub use vmm::agent::protocol::{
-    Contents, GuestFile, HOST_VOLUME_SIZE, MAX_VOLUME_BYTES, Mount, Process, Volume,
+    Contents, ExecEnd, Executed, GuestFile, HOST_VOLUME_SIZE, Limits, MAX_EXEC_OUTPUT,
+    MAX_VOLUME_BYTES, Mount, Process, Volume,
 };
 
 /// An error with everything that caused it, on one line.

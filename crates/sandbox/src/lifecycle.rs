@@ -3,9 +3,10 @@
 //! ```text
 //!            Begun      PlaceTaken     HypervisorUp  AgentConnected FunctionStarted FunctionReady
 //!   Pending ──────► Place ────────► Hypervisor ──► Boot ──────► Agent ──────► Function ──────► Ready
-//!      │           │ │                                                                        ▲ │ ▲
-//!      │           │ │ PlaceTaken, with a snapshot   HypervisorUp          CloneResumed       │ │ │
-//!      │           │ └───────────────────► Restore ──────────────► Resume ───────────────────►┘ │ │
+//!      │           │ │                                                        FunctionReady   ▲ │ ▲
+//!      │           │ │ PlaceTaken, with a snapshot   HypervisorUp  ┌────► Clone ─────────────►┤ │ │
+//!      │           │ └───────────────────► Restore ───────────► Resume ──────────────────────►┘ │ │
+//!      │           │                                                       CloneResumed         │ │
 //!      │           └───────────────────────── Starting ───────────────────────────┘             │ │
 //!      │                                                                                        │ │
 //!      │           ┌─ Quiesce ──► Write ──► Return ─┐  Saving: a snapshot is taken    SaveAsked │ │
@@ -56,6 +57,8 @@ pub(crate) enum Step {
     Restore,
     /// The clone's agent dials in and is told who it is.
     Resume,
+    /// The clone's function is asked whether it is ready.
+    Clone,
 }
 
 /// The steps of taking a snapshot, each under way.
@@ -93,7 +96,10 @@ pub(crate) enum Event {
     FunctionStarted,
     FunctionReady,
     /// The agent of a guest that was restored, or saved, is back, and the function runs.
-    CloneResumed,
+    CloneResumed {
+        /// A clone's function is to be asked whether it is ready.
+        ask: bool,
+    },
     /// A snapshot is to be taken.
     SaveAsked,
     /// The agent hung up, on purpose.
@@ -134,6 +140,8 @@ pub(crate) enum Action {
     AwaitAgent,
     StartFunction,
     AwaitReadiness,
+    /// Wait until the function of a clone is ready.
+    AwaitReadyClone,
     Restore,
     /// Wait for the agent of a guest that comes back, and tell it who it is.
     AwaitClone,
@@ -175,24 +183,27 @@ pub(crate) fn step(stage: Stage, event: Event) -> (Stage, Action) {
             (Starting(Step::Restore), A::Restore)
         }
         (Starting(Step::Restore), E::HypervisorUp) => (Starting(Step::Resume), A::AwaitClone),
-        (Starting(Step::Resume), E::CloneResumed) => (Ready, A::Nothing),
+        (Starting(Step::Resume), E::CloneResumed { ask: false }) => (Ready, A::Nothing),
+        (Starting(Step::Resume), E::CloneResumed { ask: true }) => {
+            (Starting(Step::Clone), A::AwaitReadyClone)
+        }
+        (Starting(Step::Clone), E::FunctionReady) => (Ready, A::Nothing),
 
         // Round a snapshot.
         (Ready, E::SaveAsked) => (Saving(Save::Quiesce), A::Quiesce),
         (Saving(Save::Quiesce), E::Quiesced) => (Saving(Save::Write), A::Write),
         (Saving(Save::Write), E::Written) => (Saving(Save::Return), A::AwaitClone),
-        (Saving(Save::Return), E::CloneResumed) => (Ready, A::Nothing),
+        (Saving(Save::Return), E::CloneResumed { .. }) => (Ready, A::Nothing),
 
         // Asked to stop: gently where there is somebody to ask.
         (
             Starting(Step::Place | Step::Hypervisor | Step::Restore) | Saving(Save::Write),
             E::StopAsked { .. },
         ) => (Draining(Drain::Settling), A::Nothing),
-        (Starting(Step::Function) | Ready | Draining(Drain::Asked), E::StopAsked { grace })
-            if !grace.is_zero() =>
-        {
-            (Draining(Drain::Asked), A::AskToStop { grace })
-        }
+        (
+            Starting(Step::Function | Step::Clone) | Ready | Draining(Drain::Asked),
+            E::StopAsked { grace },
+        ) if !grace.is_zero() => (Draining(Drain::Asked), A::AskToStop { grace }),
         (
             Pending | Starting(_) | Ready | Saving(_) | Draining(Drain::Asked),
             E::StopAsked { .. },
@@ -211,7 +222,9 @@ pub(crate) fn step(stage: Stage, event: Event) -> (Stage, Action) {
         (Draining(Drain::Leaving), E::Released) => (Stopped, A::Nothing),
 
         // What breaks.
-        (Starting(Step::Restore | Step::Resume), why) if breaks(why) => fail(Reason::RestoreFailed),
+        (Starting(Step::Restore | Step::Resume | Step::Clone), why) if breaks(why) => {
+            fail(Reason::RestoreFailed)
+        }
         (Saving(_), why) if breaks(why) => fail(Reason::SaveFailed),
         (Starting(_) | Ready, E::HypervisorDied) => fail(Reason::HypervisorDied),
         (Ready, E::Unhealthy) => fail(Reason::Unhealthy),
@@ -253,7 +266,7 @@ fn broken(step: Step) -> Reason {
         Step::Hypervisor => Reason::HypervisorFailed,
         Step::Boot | Step::Agent => Reason::AgentProtocol,
         Step::Function => Reason::NeverListened,
-        Step::Restore | Step::Resume => Reason::RestoreFailed,
+        Step::Restore | Step::Resume | Step::Clone => Reason::RestoreFailed,
     }
 }
 
@@ -262,7 +275,7 @@ fn late(step: Step) -> Reason {
         Step::Place => Reason::NetworkFailed,
         Step::Hypervisor | Step::Boot | Step::Agent => Reason::BootTimedOut,
         Step::Function => Reason::NeverListened,
-        Step::Restore | Step::Resume => Reason::RestoreFailed,
+        Step::Restore | Step::Resume | Step::Clone => Reason::RestoreFailed,
     }
 }
 
@@ -400,13 +413,13 @@ mod tests {
         Event::Begun,
         Event::PlaceTaken { snapshot: true },
         Event::HypervisorUp,
-        Event::CloneResumed,
+        Event::CloneResumed { ask: false },
     ];
     const ROUND: [Event; 4] = [
         Event::SaveAsked,
         Event::Quiesced,
         Event::Written,
-        Event::CloneResumed,
+        Event::CloneResumed { ask: false },
     ];
 
     #[test]
@@ -428,6 +441,25 @@ mod tests {
             ]
         );
         assert_eq!(stage, Stage::Ready);
+    }
+
+    #[test]
+    fn a_clone_that_is_to_be_asked_is_ready_when_it_says_so_and_if_it_does_not_it_is_the_snapshots_fault()
+     {
+        let resumed = after(&SHORT_WAY_UP[..3]);
+        let (asked, action) = step(resumed, Event::CloneResumed { ask: true });
+        assert_eq!(action, Action::AwaitReadyClone);
+        assert_eq!(
+            step(asked, Event::FunctionReady),
+            (Stage::Ready, Action::Nothing)
+        );
+        for event in [Event::StepFailed, ENDED, Event::AgentLost] {
+            assert_eq!(
+                step(asked, event),
+                (Stage::Failed(Reason::RestoreFailed), Action::Release)
+            );
+        }
+        assert_eq!(step(asked, STOP).0, Stage::Draining(Drain::Asked));
     }
 
     #[test]
@@ -506,6 +538,7 @@ mod tests {
             4 => proptest::sample::select(WAY_UP.to_vec()),
             2 => proptest::sample::select(SHORT_WAY_UP.to_vec()),
             4 => proptest::sample::select(ROUND.to_vec()),
+            1 => Just(Event::CloneResumed { ask: true }),
             1 => Just(Event::StepFailed),
             1 => Just(Event::DeadlinePassed),
             1 => any::<bool>().prop_map(|oom| Event::FunctionEnded { exit: EXIT, oom }),
@@ -556,6 +589,16 @@ mod tests {
                 _ if over => {}
                 Event::PlaceTaken { snapshot: true } if self.left == WAY_UP[1..] => {
                     self.left = SHORT_WAY_UP[2..].to_vec();
+                }
+                Event::CloneResumed { ask: true }
+                    if self.left == SHORT_WAY_UP[3..] && !self.saving =>
+                {
+                    self.left = vec![Event::FunctionReady];
+                }
+                // A guest that was saved is not asked.
+                Event::CloneResumed { ask: true } if self.left == ROUND[3..] && self.saving => {
+                    self.left.clear();
+                    self.saving = false;
                 }
                 Event::SaveAsked if self.left.is_empty() => {
                     self.left = ROUND[1..].to_vec();

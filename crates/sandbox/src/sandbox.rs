@@ -18,6 +18,7 @@ use vmm::kernel::Kernel;
 
 use crate::blocking;
 use crate::config::{Config, Spec};
+use crate::exec::Door;
 use crate::instance::{Environment, Handle, Shared, Task, usable};
 use crate::logs::Log;
 use crate::network::Pool as Networks;
@@ -172,6 +173,7 @@ impl Sandbox {
             namespace: Mutex::default(),
             phases: Mutex::default(),
             pid: OnceLock::new(),
+            door: Door::default(),
             snapshot: snapshot.clone(),
             well: AtomicBool::new(true),
             released: CancellationToken::new(),

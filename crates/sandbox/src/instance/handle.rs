@@ -9,9 +9,11 @@ use sys::netns::NetNs;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use vmm::agent::protocol::Contents;
+use vmm::agent::Command;
+use vmm::agent::protocol::{Contents, Executed};
 
 use super::saving::{Answer, SaveError};
+use crate::exec::{Door, ExecError};
 use crate::logs::Log;
 use crate::network;
 use crate::snapshots::Snapshot;
@@ -21,7 +23,7 @@ use crate::state::State;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Phase {
     /// Of a boot: `network`, `hypervisor`, `boot`, `agent` and `function`, in this order. Of a restore: `pool`, `bind`, `load`,
-    /// `resume` and `agent`.
+    /// `resume` and `agent`, and `function` if its readiness is more than that somebody listens.
     pub name: &'static str,
     /// How long it took.
     pub duration: Duration,
@@ -56,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) namespace: Mutex<Option<Arc<NetNs>>>,
     pub(crate) phases: Mutex<Vec<Phase>>,
     pub(crate) pid: OnceLock<u32>,
+    /// Where commands are run.
+    pub(crate) door: Door,
     /// What it is restored from.
     pub(crate) snapshot: Option<Arc<Snapshot>>,
     /// Whether its readiness probe has not failed since it was ready, or has succeeded again.
@@ -139,6 +143,17 @@ impl Handle {
         tokio::select! {
             stream = network::connect(&namespace, self.0.port) => stream,
             () = self.0.released.cancelled() => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Runs a command beside the function, and returns when it has ended. Any number may run at once. Dropping this lets the command run
+    /// on, until its time is over.
+    ///
+    /// Fails with [`ExecError::NotRunning`] while the instance has no function that runs.
+    pub async fn exec(&self, command: Command) -> Result<Executed, ExecError> {
+        tokio::select! {
+            executed = self.0.door.exec(command) => executed,
+            () = self.0.released.cancelled() => Err(ExecError::NotRunning),
         }
     }
 

@@ -102,7 +102,7 @@ pub(super) fn failure(reason: Reason, about: &Circumstances<'_>) -> Failure {
 }
 
 /// What a function that is not ready has to do.
-fn expected(probe: &Probe) -> String {
+pub(super) fn expected(probe: &Probe) -> String {
     match probe {
         Probe::Tcp { port } => {
             format!("it must listen on port {port} (the value of $PORT), on all addresses")
@@ -112,6 +112,10 @@ fn expected(probe: &Probe) -> String {
         ),
         Probe::Grpc { port, service } => format!(
             "it must answer grpc.health.v1.Health/Check for {service:?} on port {port}, on all addresses, with SERVING"
+        ),
+        Probe::Exec { command, .. } => format!(
+            "the command {:?} must end with exit code 0 in it",
+            command.join(" ")
         ),
         Probe::None => "it never started".into(),
     }

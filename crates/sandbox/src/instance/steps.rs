@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sys::netns::NetNs;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::warn;
@@ -15,13 +14,14 @@ use vmm::agent::protocol::Process;
 use vmm::agent::{self, Commands, Events, Listener, Session};
 use vmm::{Machine, MachineConfig};
 
-use super::TAIL;
 use super::folder::Record;
 use super::task::Environment;
+use super::{TAIL, message};
 use crate::arrival::Served;
 use crate::config::{Checks, Config, Probe, Spec};
 use crate::logs::{Progress, Writer};
 use crate::place::{END, Place};
+use crate::probe::Function;
 use crate::turns::Turn;
 use crate::{blocking, chain, probe};
 
@@ -212,17 +212,33 @@ pub(super) async fn start_function(
 
 /// Waits for the function's probes to succeed.
 pub(super) async fn await_readiness(
-    namespace: Option<Arc<NetNs>>,
+    function: Option<Function>,
     probe: Probe,
     checks: Checks,
 ) -> Outcome {
-    let ready = match namespace {
-        Some(namespace) => probe::ready(probe::dial(namespace), &probe, &checks).await,
+    let ready = match function {
+        Some(function) => probe::ready(&function, &probe, &checks).await,
         None => std::future::pending().await,
     };
     Outcome::Ready(ready.map_err(|_: probe::NotStarted| {
         let often = checks.startup.map_or(0, |it| it.timing.failure_threshold);
         format!("its startup probe failed {often} times in a row")
+    }))
+}
+
+/// Waits until a clone is ready itself, as the instance was that was saved.
+pub(super) async fn await_ready_clone(
+    function: Option<Function>,
+    probe: Probe,
+    within: Duration,
+) -> Outcome {
+    let Some(function) = function else {
+        return Outcome::Ready(Err(OUT_OF_ORDER.to_owned()));
+    };
+    let ready = timeout(within, probe::ready_again(&function, &probe)).await;
+    Outcome::Ready(ready.map_err(|_| {
+        let expected = message::expected(&probe);
+        format!("it was not ready within {within:?}: {expected}")
     }))
 }
 

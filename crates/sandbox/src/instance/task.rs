@@ -21,17 +21,17 @@ use super::restoring::{self, Clone};
 use super::saving::{self, Answer, SaveError};
 use super::steps::{self, AgentError, Outcome, Taken};
 use crate::arrival::{self, Served};
-use crate::chain;
 use crate::config::{Checks, Config, Spec};
 use crate::lifecycle::{Action, Drain, Event, Stage, step};
 use crate::logs::{Progress, Stream, Writer};
 use crate::network::Pool as Networks;
 use crate::place::Place;
-use crate::probe;
+use crate::probe::{self, Function};
 use crate::snapshots::{Origin, Snapshot, Snapshots};
 use crate::spares::Spares;
 use crate::state::{Exit, Failure, Reason, State};
 use crate::turns::{Turn, Turns};
+use crate::{chain, exec};
 
 /// From the start of a restore until the agent has been told who it is, and the same after a save, unless not even a boot may take
 /// so long.
@@ -223,6 +223,7 @@ impl Task {
                 self.begin(saving::quiesce(self.commands.clone()));
             }
             Action::Write => {
+                self.shared.door.close();
                 (self.commands, self.events) = (None, None);
                 let order = self.save_order();
                 let namespace = self
@@ -240,10 +241,14 @@ impl Task {
             }
             Action::AwaitReadiness => {
                 self.deadline = Instant::now().checked_add(self.spec.ready_deadline);
-                let place = self.place.as_ref();
-                let namespace = place.map(|place| place.network.namespace.clone());
+                let function = self.function();
                 let (probe, checks) = (self.spec.probe.clone(), self.spec.checks.clone());
-                self.begin(steps::await_readiness(namespace, probe, checks));
+                self.begin(steps::await_readiness(function, probe, checks));
+            }
+            Action::AwaitReadyClone => {
+                let within = environment.restore_deadline();
+                let (function, probe) = (self.function(), self.spec.probe.clone());
+                self.begin(steps::await_ready_clone(function, probe, within));
             }
             Action::AskToStop { grace } => {
                 let over = Instant::now().checked_add(grace);
@@ -258,12 +263,30 @@ impl Task {
             Action::Release => {
                 self.deadline = None;
                 self.shared.set_namespace(None);
+                self.shared.door.close();
                 let machine = self.machine.take().filter(|_| self.ended.is_none());
                 let (served, place) = (self.served.take(), self.place.take());
                 let id = self.spec.id.clone();
                 self.begin(steps::release(id, machine, served, place));
             }
         }
+    }
+
+    /// The function, to be asked how it is.
+    fn function(&self) -> Option<Function> {
+        let place = self.place.as_ref()?;
+        Some(Function {
+            dial: probe::dial(place.network.namespace.clone()),
+            door: self.shared.door.clone(),
+        })
+    }
+
+    /// Keeps the way to a guest whose function runs.
+    fn reached(&mut self, commands: Commands, events: Events) {
+        let commands = Arc::new(Mutex::new(commands));
+        self.shared.door.open(exec::by_agent(commands.clone()));
+        self.commands = Some(commands);
+        self.events = Some(events);
     }
 
     fn listener(&mut self) -> Option<std::net::TcpListener> {
@@ -441,13 +464,16 @@ impl Task {
             }
             Outcome::Clone(Ok((commands, events))) => {
                 self.deadline = None;
-                self.commands = Some(Arc::new(Mutex::new(commands)));
-                self.events = Some(events);
+                // What is waited for from here on is the function's time, not the machine's.
+                self.turn = None;
+                self.reached(commands, events);
                 if *self.shared.state.borrow() == State::Starting {
                     self.end_phase("agent");
                 }
                 self.tell_volumes();
-                Event::CloneResumed
+                Event::CloneResumed {
+                    ask: probe::says_more(&self.spec.probe, &self.spec.checks.readiness),
+                }
             }
             Outcome::Written(Ok((machine, agent))) => {
                 self.machine = Some(machine);
@@ -469,8 +495,7 @@ impl Task {
                 Event::AgentConnected
             }
             Outcome::Function(Ok((commands, events))) => {
-                self.commands = Some(Arc::new(Mutex::new(commands)));
-                self.events = Some(events);
+                self.reached(commands, events);
                 self.end_phase("agent");
                 self.tell_volumes();
                 Event::FunctionStarted
@@ -566,10 +591,9 @@ impl Task {
     /// Watches over the function's health if it is ready: while it is saved it does not answer, and when it ends it need not.
     fn watch_health(&mut self, stage: Stage) {
         self.health = None;
-        let Some(place) = self.place.as_ref().filter(|_| stage == Stage::Ready) else {
+        let Some(function) = self.function().filter(|_| stage == Stage::Ready) else {
             return;
         };
-        let dial = probe::dial(place.network.namespace.clone());
         let Checks {
             readiness,
             liveness,
@@ -585,13 +609,13 @@ impl Task {
             };
             let lost = async {
                 match liveness {
-                    Some(liveness) => probe::lost(dial.clone(), liveness).await,
+                    Some(liveness) => probe::lost(&function, liveness).await,
                     None => pending().await,
                 }
             };
             tokio::select! {
                 () = lost => {}
-                () = probe::follow(dial.clone(), probe, readiness, well, told) => {}
+                () = probe::follow(&function, probe, readiness, well, told) => {}
             }
         }));
     }

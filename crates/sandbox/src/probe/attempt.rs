@@ -1,24 +1,57 @@
 //! One attempt of a probe.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::Request;
 use hyper::header::{CONTENT_TYPE, HOST, TE};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use vmm::agent::protocol::GUEST;
+use tokio::time::timeout;
+use vmm::agent::Command;
+use vmm::agent::protocol::{ExecEnd, GUEST};
 
-use super::Dial;
+use super::{Dial, Function};
 use crate::config::Probe;
+use crate::exec::Door;
 
 /// Most bytes of an answer to a gRPC probe, whose message has 7: the guest is not trusted to end.
 const LONGEST_ANSWER: usize = 4096;
 
-/// Whether it succeeded. The caller bounds the time.
-pub(super) async fn attempt(dial: &Dial, probe: &Probe) -> bool {
+/// Most bytes that are kept of what a command says, which nobody reads: as the kubelet has it
+/// (k8s.io/kubernetes `pkg/probe/exec/exec.go`).
+const MOST_SAID: usize = 10 * 1024;
+
+/// How an attempt came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    Success,
+    Failure,
+    /// It was not over within its time.
+    Late,
+}
+
+/// Tries once.
+pub(super) async fn attempt(function: &Function, probe: &Probe, within: Duration) -> Attempt {
+    match timeout(within, succeeds(function, probe, within)).await {
+        Ok(true) => Attempt::Success,
+        Ok(false) => Attempt::Failure,
+        Err(_) => Attempt::Late,
+    }
+}
+
+async fn succeeds(function: &Function, probe: &Probe, within: Duration) -> bool {
+    let dial = &function.dial;
     match probe {
         Probe::None => true,
+        Probe::Exec { command, port } => {
+            let listens = match port {
+                Some(port) => dial(*port).await.is_ok(),
+                None => true,
+            };
+            listens && run(&function.door, command, within).await
+        }
         Probe::Tcp { port } => dial(*port).await.is_ok(),
         Probe::Http {
             port,
@@ -31,6 +64,18 @@ pub(super) async fn attempt(dial: &Dial, probe: &Probe) -> bool {
             check(dial, *port, service).await.is_ok_and(|serves| serves)
         }
     }
+}
+
+/// Whether a command ends with exit code 0. The guest kills it when its time is over.
+async fn run(door: &Door, command: &[String], within: Duration) -> bool {
+    let command = Command {
+        argv: command.to_vec(),
+        timeout: Some(within),
+        max_output: MOST_SAID,
+        ..Command::default()
+    };
+    let executed = door.exec(command).await;
+    executed.is_ok_and(|executed| executed.end == ExecEnd::Exited { code: 0 })
 }
 
 /// The status of the answer to a GET.
@@ -168,6 +213,14 @@ mod tests {
         Arc::new(move |_| Box::pin(TcpStream::connect(address)))
     }
 
+    async fn asked(dial: &Dial, probe: &Probe) -> bool {
+        let function = Function {
+            dial: dial.clone(),
+            door: Door::default(),
+        };
+        attempt(&function, probe, Duration::from_secs(20)).await == Attempt::Success
+    }
+
     fn grpc(service: &str) -> Probe {
         Probe::Grpc {
             port: 1,
@@ -178,10 +231,10 @@ mod tests {
     #[tokio::test]
     async fn a_grpc_probe_wants_its_service_to_be_serving() {
         let (serving, not_serving) = (health(1).await, health(2).await);
-        assert!(attempt(&serving, &grpc("db")).await);
-        assert!(!attempt(&serving, &grpc("other")).await, "not known");
-        assert!(!attempt(&serving, &grpc("")).await, "not known either");
-        assert!(!attempt(&not_serving, &grpc("db")).await);
+        assert!(asked(&serving, &grpc("db")).await);
+        assert!(!asked(&serving, &grpc("other")).await, "not known");
+        assert!(!asked(&serving, &grpc("")).await, "not known either");
+        assert!(!asked(&not_serving, &grpc("db")).await);
     }
 
     #[tokio::test]
@@ -202,7 +255,7 @@ mod tests {
                 .await
         });
         let dial: Dial = Arc::new(move |_| Box::pin(TcpStream::connect(address)));
-        assert!(!attempt(&dial, &grpc("")).await);
+        assert!(!asked(&dial, &grpc("")).await);
     }
 
     #[tokio::test]
@@ -217,7 +270,7 @@ mod tests {
             }
         });
         let dial: Dial = Arc::new(move |_| Box::pin(TcpStream::connect(address)));
-        assert!(!attempt(&dial, &grpc("")).await);
+        assert!(!asked(&dial, &grpc("")).await);
     }
 
     #[test]

@@ -8,6 +8,10 @@
 //! ```
 //!
 //! Readiness goes on being tried: an instance that is not ready for a while is sent nothing new meanwhile.
+//!
+//! A clone goes on where the instance was that was saved, which had started and was ready. Whether it is ready itself is asked before it is
+//! sent anything, if the function's probe says more than that somebody listens: it may have had connections, which are dead, or
+//! a lease, which is over. Who asks for no such thing pays for none.
 
 mod attempt;
 mod streak;
@@ -19,17 +23,22 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use sys::netns::NetNs;
 use tokio::net::TcpStream;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use self::attempt::attempt;
+use self::attempt::{Attempt, attempt};
 use self::streak::Streak;
 use crate::config::{Check, Checks, Probe, Timing};
+use crate::exec::Door;
 use crate::network::connect;
 
 /// A guest where nothing listens yet answers with a reset within a round trip, so most of the time lost is the pause between
 /// attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+
+/// The same of commands, which cost the guest more.
+const FIRST_EXEC_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_EXEC_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long one attempt may take at first. A lost packet would be sent again only after a second (RFC 6298,
 /// section 2.1), a new attempt is sooner; but each that ran out of time doubles this, for slow guests.
@@ -40,6 +49,13 @@ const PERIOD: Duration = Duration::from_secs(10);
 
 /// Makes connections to a port of the function.
 pub(crate) type Dial = Arc<dyn Fn(u16) -> BoxFuture<'static, io::Result<TcpStream>> + Send + Sync>;
+
+/// The ways in which a function is asked.
+#[derive(Clone)]
+pub(crate) struct Function {
+    pub(crate) dial: Dial,
+    pub(crate) door: Door,
+}
 
 /// Into a guest's namespace.
 pub(crate) fn dial(namespace: Arc<NetNs>) -> Dial {
@@ -54,55 +70,69 @@ pub(crate) fn dial(namespace: Arc<NetNs>) -> Dial {
 pub(crate) struct NotStarted;
 
 /// Returns when the function has started and is ready.
-pub(crate) async fn ready(dial: Dial, probe: &Probe, checks: &Checks) -> Result<(), NotStarted> {
+pub(crate) async fn ready(
+    function: &Function,
+    probe: &Probe,
+    checks: &Checks,
+) -> Result<(), NotStarted> {
     if let Some(startup) = &checks.startup {
         sleep(startup.timing.initial_delay).await;
-        if !settled(&dial, &startup.probe, &startup.timing, |_| true).await {
+        if !settled(function, &startup.probe, &startup.timing, |_| true).await {
             return Err(NotStarted);
         }
     }
     sleep(checks.readiness.initial_delay).await;
     if checks.readiness.period.is_zero() {
-        succeeds(&dial, probe).await;
+        succeeds(function, probe, checks.readiness.timeout).await;
     } else {
-        settled(&dial, probe, &checks.readiness, |well| well).await;
+        settled(function, probe, &checks.readiness, |well| well).await;
     }
     Ok(())
 }
 
-/// Returns when the probe has failed as often in a row as it may.
-pub(crate) async fn lost(dial: Dial, liveness: Check) {
-    sleep(liveness.timing.initial_delay).await;
-    settled(&dial, &liveness.probe, &liveness.timing, |well| !well).await;
+/// Returns when a function is ready that was when it was saved: one success shows that it is so here, too, and is not waited for longer
+/// than it takes.
+pub(crate) async fn ready_again(function: &Function, probe: &Probe) {
+    succeeds(function, probe, Timing::default().timeout).await;
 }
 
-/// Tells whether the function goes on being ready, whenever that changes from what it was, `well`. Never returns. Not asked is a function of which only a
-/// connection is wanted, and that without a period: it is as good as dead if it takes none.
+/// Whether the probe of a function's readiness says more than that somebody listens. One that does not, and has no period, is not
+/// tried again: the function is as good as dead if it takes no connection.
+pub(crate) fn says_more(probe: &Probe, readiness: &Timing) -> bool {
+    !matches!(probe, Probe::Tcp { .. } | Probe::None) || !readiness.period.is_zero()
+}
+
+/// Returns when the probe has failed as often in a row as it may.
+pub(crate) async fn lost(function: &Function, liveness: Check) {
+    sleep(liveness.timing.initial_delay).await;
+    settled(function, &liveness.probe, &liveness.timing, |well| !well).await;
+}
+
+/// Tells whether the function goes on being ready, whenever that changes from what it was, `well`, if its probe [`says_more`]. Never
+/// returns.
 pub(crate) async fn follow(
-    dial: Dial,
+    function: &Function,
     probe: Probe,
     readiness: Timing,
     mut well: bool,
     told: impl Fn(bool),
 ) {
-    let timing = match (&probe, readiness.period.is_zero()) {
-        (Probe::Tcp { .. } | Probe::None, true) => return std::future::pending().await,
-        // What Kubernetes takes for a period that is not set.
-        (_, true) => Timing {
-            period: PERIOD,
-            ..readiness
-        },
-        (_, false) => readiness,
-    };
+    if !says_more(&probe, &readiness) {
+        return std::future::pending().await;
+    }
+    let mut timing = readiness;
+    if timing.period.is_zero() {
+        timing.period = PERIOD;
+    }
     loop {
-        well = settled(&dial, &probe, &timing, |now| now != well).await;
+        well = settled(function, &probe, &timing, |now| now != well).await;
         told(well);
     }
 }
 
 /// Tries once a period, until successes or failures have reached their threshold and that is what is waited for.
 async fn settled(
-    dial: &Dial,
+    function: &Function,
     probe: &Probe,
     timing: &Timing,
     awaited: impl Fn(bool) -> bool,
@@ -112,8 +142,8 @@ async fn settled(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let well = timeout(timing.timeout, attempt(dial, probe)).await;
-        let verdict = streak.count(timing, well.unwrap_or(false));
+        let well = attempt(function, probe, timing.timeout).await;
+        let verdict = streak.count(timing, well == Attempt::Success);
         if let Some(well) = verdict.filter(|well| awaited(*well)) {
             return well;
         }
@@ -121,15 +151,19 @@ async fn settled(
 }
 
 /// Knative's own kind of probe, without a period: tries without much of a pause until it succeeds.
-async fn succeeds(dial: &Dial, probe: &Probe) {
-    let (mut pause, mut patience) = (FIRST_PAUSE, FIRST_PATIENCE);
+async fn succeeds(function: &Function, probe: &Probe, at_least: Duration) {
+    let (mut pause, mut patience, longest) = match probe {
+        // A process that is started in the guest is no packet.
+        Probe::Exec { .. } => (FIRST_EXEC_PAUSE, at_least, LONGEST_EXEC_PAUSE),
+        _ => (FIRST_PAUSE, FIRST_PATIENCE, LONGEST_PAUSE),
+    };
     loop {
-        match timeout(patience, attempt(dial, probe)).await {
-            Ok(true) => return,
-            Ok(false) => {}
-            Err(_) => patience = (patience * 2).min(LONGEST_PATIENCE),
+        match attempt(function, probe, patience).await {
+            Attempt::Success => return,
+            Attempt::Failure => {}
+            Attempt::Late => patience = (patience * 2).min(LONGEST_PATIENCE.max(at_least)),
         }
         sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = (pause * 2).min(longest);
     }
 }
