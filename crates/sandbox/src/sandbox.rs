@@ -176,6 +176,7 @@ impl Sandbox {
             door: Door::default(),
             snapshot: snapshot.clone(),
             well: AtomicBool::new(true),
+            killed: AtomicBool::new(false),
             released: CancellationToken::new(),
         });
         let handle = Handle(shared.clone());

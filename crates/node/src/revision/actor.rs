@@ -277,7 +277,9 @@ impl Actor {
             }
             State::Failed(failure) => {
                 warn!(instance = id, reason = failure.reason.name(), message = %failure.message, "instance failed");
-                self.failed(failure, life, now);
+                let instance = self.hands.instances.get(id);
+                let killed = instance.is_some_and(|it| it.handle.was_killed());
+                self.failed(failure, killed, life, now);
             }
             _ => {}
         }
@@ -297,7 +299,7 @@ impl Actor {
     }
 
     /// Notes the failure of an instance. Requests that wait go on waiting while it may be tried again at once.
-    fn failed(&mut self, failure: &Failure, life: Option<Life>, now: Timestamp) {
+    fn failed(&mut self, failure: &Failure, killed: bool, life: Option<Life>, now: Timestamp) {
         if failure.reason == Reason::RestoreFailed {
             // Its snapshot is gone, and the next boots: nothing is wrong with the function.
             self.saving.failed(now);
@@ -308,6 +310,11 @@ impl Actor {
         }
         // It was ready, though that may have been too short to be seen.
         self.ever_ready |= matches!(failure.reason, Reason::Exited(_) | Reason::Unhealthy);
+        // What was ready and then killed by somebody else does not say that another would fail.
+        if killed && life.is_some_and(|life| life.ready_since.is_some()) {
+            self.failure = Some(observed(failure));
+            return;
+        }
         self.backoff.failed(
             &FailedTry {
                 started: life.map_or(now, |life| life.started),

@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) snapshot: Option<Arc<Snapshot>>,
     /// Whether its readiness probe has not failed since it was ready, or has succeeded again.
     pub(crate) well: AtomicBool,
+    /// Whether its hypervisor was killed by somebody else.
+    pub(crate) killed: AtomicBool,
     /// Cancelled when everything the instance owned is gone.
     pub(crate) released: CancellationToken,
 }
@@ -110,6 +112,12 @@ impl Handle {
     /// more than that somebody listens.
     pub fn is_well(&self) -> bool {
         self.0.well.load(Ordering::Acquire)
+    }
+
+    /// Whether it failed because its hypervisor was told to end by a signal of somebody else's: of the machine's operator, say. That says
+    /// nothing about the function.
+    pub fn was_killed(&self) -> bool {
+        self.0.killed.load(Ordering::Acquire)
     }
 
     /// The state and its changes. A change can be missed when others follow quickly; the last never is.

@@ -1,6 +1,7 @@
 //! What a user is told about a failure: what happened, what to do, and what was said last.
 
 use std::fmt::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use vmm::ExitInfo;
@@ -128,7 +129,12 @@ pub(super) struct Death {
     pub(super) detail: String,
     /// The end of its guest's console.
     pub(super) console: String,
+    /// It was killed by somebody else.
+    pub(super) killed: bool,
 }
+
+/// SIGKILL and SIGTERM, which come from outside; a hypervisor that fails is ended by others.
+const FROM_OUTSIDE: [i32; 2] = [9, 15];
 
 /// Puts the end of a hypervisor into words.
 pub(super) fn death(end: Result<ExitInfo, vmm::Error>) -> Death {
@@ -142,11 +148,16 @@ pub(super) fn death(end: Result<ExitInfo, vmm::Error>) -> Death {
             Death {
                 detail,
                 console: info.console_tail,
+                killed: info
+                    .status
+                    .signal()
+                    .is_some_and(|signal| FROM_OUTSIDE.contains(&signal)),
             }
         }
         Err(error) => Death {
             detail: chain(&error),
             console: String::new(),
+            killed: false,
         },
     }
 }

@@ -422,6 +422,7 @@ impl Task {
                     Some(Event::Unhealthy)
                 }
                 Happened::Died(death) => {
+                    self.shared.killed.store(death.killed, Ordering::Release);
                     self.ended = Some(death);
                     Some(Event::HypervisorDied)
                 }
