@@ -502,6 +502,8 @@ pub(crate) enum Bench {
         #[command(flatten)]
         node: NodeArgs,
     },
+    /// Instances killed at random under load: only requests in flight on them may fail, and must say so
+    Chaos(Chaos),
     /// Cold starts: booted, and restored by every policy of memory, with a cold and a warm page cache
     Coldstart(Coldstart),
     /// The page server beside a bare loop of the same system calls
@@ -560,6 +562,28 @@ pub(crate) struct Autoscale {
     /// Where the plot goes (default: beside the seconds)
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chaos {
+    /// For how long requests come, in seconds
+    #[arg(long, default_value = "120", value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) time: Duration,
+    /// Requests a second, whatever becomes of those before
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rate: u32,
+    /// The seconds for which each request keeps its instance busy
+    #[arg(long, default_value = "0.3", value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) hold: Duration,
+    /// Instances of the function
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) instances: u32,
+    /// The seconds from one kill to the next, on average: from none to twice as many
+    #[arg(long, default_value = "4", value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) kill_every: Duration,
+    /// The QEMU binary, if not the one on PATH
+    #[arg(long, value_name = "FILE")]
+    pub(crate) qemu: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

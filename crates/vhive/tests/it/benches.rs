@@ -33,3 +33,21 @@ fn the_control_plane_is_measured_with_a_node_of_its_own() {
     let left: Vec<_> = left.filter(|it| it != "kernels").collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[test]
+fn instances_killed_under_load_take_no_request_with_them_but_their_own() {
+    let machine = Machine::new();
+    let output = machine.ok(&[
+        "bench",
+        "chaos",
+        "--time",
+        "8",
+        "--instances",
+        "2",
+        "--kill-every",
+        "1.5",
+    ]);
+    for row in ["answered by the function", "violations", "instances killed"] {
+        assert!(output.contains(row), "{row}: {output}");
+    }
+}

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::lab::machine;
 use super::node_process::{NodeProcess, Resident};
-use super::{Samples, file_for_values, print, verdict, write};
+use super::{Samples, file_for_values, is_ready, print, verdict, write};
 use crate::cli::{Control, Global};
 use crate::client::api::{Api, Kind};
 use crate::commands::image as images;
@@ -218,13 +218,6 @@ fn service(index: usize) -> Value {
     })
 }
 
-fn is_ready(service: &Value) -> bool {
-    let conditions = service.pointer("/status/conditions");
-    let mut conditions = conditions.and_then(Value::as_array).into_iter().flatten();
-    service["status"]["observedGeneration"] == service["metadata"]["generation"]
-        && conditions.any(|it| it["type"] == "Ready" && it["status"] == "True")
-}
-
 fn report(args: &Control, found: &Found) {
     print(&[
         ("apply to the answer", &found.applied),
@@ -289,18 +282,6 @@ fn csv(found: &Found) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_service_is_ready_when_its_status_speaks_of_what_is_asked_for() {
-        let service = |observed: i64, ready: &str| {
-            json!({"metadata": {"generation": 2}, "status": {"observedGeneration": observed,
-                "conditions": [{"type": "ConfigurationsReady", "status": "True"}, {"type": "Ready", "status": ready}]}})
-        };
-        assert!(is_ready(&service(2, "True")));
-        assert!(!is_ready(&service(1, "True")));
-        assert!(!is_ready(&service(2, "Unknown")));
-        assert!(!is_ready(&json!({"metadata": {"generation": 2}})));
-    }
 
     #[test]
     fn every_value_is_written_down() {

@@ -2,6 +2,7 @@
 
 mod autoscale;
 mod boot;
+mod chaos;
 mod coldstart;
 mod control;
 mod gateway;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use serde_json::Value;
 
 use crate::cli::{Bench, Global};
 use crate::exit::Outcome;
@@ -25,6 +27,7 @@ pub(crate) async fn run(global: &Global, bench: &Bench) -> Outcome {
     match bench {
         Bench::Autoscale(args) => autoscale::run(args),
         Bench::Boot { rounds, node } => boot::run(global, *rounds, node).await,
+        Bench::Chaos(args) => chaos::run(global, args).await,
         Bench::Coldstart(args) => coldstart::run(global, args).await,
         Bench::Pages { repetitions } => pages::run(global, *repetitions).await,
         Bench::Scale(args) => scale::run(global, args).await,
@@ -72,6 +75,14 @@ fn print(samples: &[(&str, &Samples)]) {
     );
 }
 
+/// Whether the status of a service speaks of what is asked for, and says that it is ready.
+fn is_ready(service: &Value) -> bool {
+    let conditions = service.pointer("/status/conditions");
+    let mut conditions = conditions.and_then(Value::as_array).into_iter().flatten();
+    service["status"]["observedGeneration"] == service["metadata"]["generation"]
+        && conditions.any(|it| it["type"] == "Ready" && it["status"] == "True")
+}
+
 /// Whether a target is met, with what it is.
 fn verdict(met: bool, target: &str) -> String {
     format!("{target}: {}", if met { "met" } else { "missed" })
@@ -94,7 +105,21 @@ fn write(path: &Path, text: &str) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_service_is_ready_when_its_status_speaks_of_what_is_asked_for() {
+        let service = |observed: i64, ready: &str| {
+            json!({"metadata": {"generation": 2}, "status": {"observedGeneration": observed,
+                "conditions": [{"type": "ConfigurationsReady", "status": "True"}, {"type": "Ready", "status": ready}]}})
+        };
+        assert!(is_ready(&service(2, "True")));
+        assert!(!is_ready(&service(1, "True")));
+        assert!(!is_ready(&service(2, "Unknown")));
+        assert!(!is_ready(&json!({"metadata": {"generation": 2}})));
+    }
 
     #[test]
     fn the_median_of_an_even_number_is_between_the_middle_two() {

@@ -1,5 +1,6 @@
 //! A node in a process of its own, on a data directory of its own: its memory is the node's alone.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -20,11 +21,13 @@ use crate::host;
 const STOP: Duration = Duration::from_secs(60);
 /// What it prints once it listens.
 const LISTENS: &str = "the API listens on ";
+const INGRESS: &str = ", the ingress on ";
 
 pub(super) struct NodeProcess {
     process: Child,
     pid: u32,
     server: String,
+    ingress: SocketAddr,
     folder: TempDir,
 }
 
@@ -72,14 +75,11 @@ impl NodeProcess {
         let output = process.stderr.take().context("the node has no output")?;
         let mut lines = BufReader::new(output).lines();
         let mut said = Vec::new();
-        let server = loop {
+        let (server, ingress) = loop {
             match lines.next_line().await? {
                 Some(text) => {
-                    let address = text
-                        .strip_prefix(LISTENS)
-                        .and_then(|it| it.split(',').next());
-                    if let Some(address) = address {
-                        break address.to_owned();
+                    if let Some(addresses) = addresses(&text) {
+                        break addresses;
                     }
                     said.push(text);
                 }
@@ -96,6 +96,7 @@ impl NodeProcess {
             process,
             pid,
             server,
+            ingress,
             folder,
         })
     }
@@ -107,6 +108,11 @@ impl NodeProcess {
     /// A client of its API.
     pub(super) fn api(&self) -> Outcome<Api> {
         Api::new(&self.server, self.data_dir())
+    }
+
+    /// Where it takes requests to functions.
+    pub(super) fn ingress(&self) -> SocketAddr {
+        self.ingress
     }
 
     pub(super) fn resident(&self) -> Outcome<Resident> {
@@ -130,6 +136,13 @@ impl NodeProcess {
     }
 }
 
+/// URL of the API and address of the ingress, if this is the line that tells them.
+fn addresses(line: &str) -> Option<(String, SocketAddr)> {
+    let (server, rest) = line.strip_prefix(LISTENS)?.split_once(INGRESS)?;
+    let ingress = rest.split(',').next()?.trim().parse().ok()?;
+    Some((server.to_owned(), ingress))
+}
+
 /// From `proc_pid_status(5)`.
 fn resident(status: &str) -> Resident {
     let field = |name: &str| {
@@ -147,6 +160,17 @@ fn resident(status: &str) -> Resident {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_addresses_are_read() {
+        let line = "the API listens on https://127.0.0.1:7443, the ingress on 127.0.0.1:8080";
+        let expected = (
+            "https://127.0.0.1:7443".to_owned(),
+            ([127, 0, 0, 1], 8080).into(),
+        );
+        assert_eq!(addresses(line), Some(expected));
+        assert_eq!(addresses("the API listens on nothing"), None);
+    }
 
     #[test]
     fn memory_is_read_with_its_peak() {
