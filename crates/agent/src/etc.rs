@@ -1,5 +1,7 @@
 //! The files under `/etc` that belong to the machine rather than to the image.
 
+use std::path::Path;
+
 use agent::protocol::{GUEST, GuestFile};
 
 /// `/etc/hosts`, `/etc/hostname` if there is a name, `/etc/resolv.conf` if there are name servers.
@@ -22,6 +24,13 @@ pub(crate) fn files(hostname: &str, dns: &[String]) -> Vec<GuestFile> {
         files.push(file("/etc/resolv.conf", &servers));
     }
     files
+}
+
+/// An `/etc/resolv.conf` that names nobody, if there is none. Images mostly have none: whoever runs them gives it to them.
+pub(crate) fn unless_there() -> Option<GuestFile> {
+    const PATH: &str = "/etc/resolv.conf";
+    let nobody = ["# This machine knows no name server.".to_owned()];
+    (!Path::new(PATH).exists()).then(|| file(PATH, &nobody))
 }
 
 fn file(path: &str, lines: &[String]) -> GuestFile {

@@ -169,6 +169,7 @@ fn furnish(process: &Process) -> Result<(), Error> {
     }
     for file in etc::files(&process.hostname, &process.dns)
         .iter()
+        .chain(&etc::unless_there())
         .chain(&process.files)
     {
         files::write(file).map_err(|source| Error::File {

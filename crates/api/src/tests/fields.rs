@@ -40,6 +40,11 @@ fn what_a_pod_has_and_a_function_must_not_is_refused_by_path() {
         container[field] = value;
         template(&container)
     };
+    let mut mount = container(
+        "volumeMounts",
+        json!([{"name": "a", "mountPath": "/a", "mountPropagation": "Bidirectional"}]),
+    );
+    mount["spec"]["template"]["spec"]["volumes"] = json!([{"name": "a", "emptyDir": {}}]);
     for (object, path) in [
         (pod("hostNetwork", json!(true)), "hostNetwork"),
         (pod("nodeSelector", json!({"a": "b"})), "nodeSelector"),
@@ -57,6 +62,7 @@ fn what_a_pod_has_and_a_function_must_not_is_refused_by_path() {
             "containers[0].lifecycle",
         ),
         (container("stdin", json!(true)), "containers[0].stdin"),
+        (mount, "containers[0].volumeMounts[0].mountPropagation"),
         (
             container("securityContext", json!({"privileged": true})),
             "containers[0].securityContext.privileged",

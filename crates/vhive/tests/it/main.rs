@@ -18,6 +18,7 @@ mod printed;
 mod pyaes;
 mod quickstart;
 mod registry;
+mod runtime;
 mod snapshots;
 mod sources;
 mod workloads;
