@@ -3,6 +3,7 @@
 
 mod client;
 mod collection;
+mod conformance;
 mod crashes;
 mod function;
 mod images;
