@@ -28,6 +28,37 @@ async fn requests_wait_for_the_successor_of_an_instance_that_crashed_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_somebody_kills_is_replaced_at_once_however_often() {
+    let rig = Rig::new().await;
+    let one = json!({"autoscaling.knative.dev/min-scale": "1"});
+    rig.api.create("hello", IMAGE, &one).await;
+    rig.api.ready("hello").await;
+    // The third successor of a function that had crashed so often would come after 14 s, and requests be refused meanwhile.
+    for _ in 0..4 {
+        rig.functions.next().await.listen();
+        let process = std::cell::Cell::new(0);
+        rig.api
+            .eventually("pods", |pods| {
+                let mut ready = pods.iter().filter(|pod| told(pod).0 == "True");
+                let pid =
+                    ready.find_map(|pod| pod["metadata"]["annotations"]["vhive.dev/pid"].as_str());
+                process.set(pid.map_or(0, |pid| pid.parse().unwrap()));
+                process.get() != 0
+            })
+            .await;
+        assert_eq!(rig.call("hello").await.status, 200);
+        let process = sys::process::ProcessId::of(process.get()).unwrap();
+        tokio::task::spawn_blocking(move || process.kill_and_wait(LONG).unwrap())
+            .await
+            .unwrap();
+    }
+    rig.functions.next().await.listen();
+    let events = rig.api.text("/api/v1/namespaces/default/events").await;
+    assert!(!events.contains("BackOff"), "{events}");
+    rig.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_function_that_crashes_again_and_again_is_refused_until_its_next_try() {
     let rig = Rig::new().await;
     rig.deploy("hello").await;
