@@ -214,6 +214,9 @@ impl Actor {
         self.retire(end).await;
     }
 
+    /// Whether it looks once a second. At zero it is woken by what happens alone. One with instances could sleep until
+    /// [`Decision::next`] while it has no requests; but whether each of them is well, and whether it is time to save one, is seen only
+    /// by looking.
     fn needs_ticks(&self) -> bool {
         !self.fleet.is_empty() || self.demand || self.desired > 0
     }
