@@ -1,7 +1,7 @@
 //! Services that come, serve and go.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::{SERVING, told};
 use crate::rig::{IMAGE, Rig};
@@ -144,7 +144,10 @@ async fn an_instance_that_is_not_ready_for_a_while_is_sent_nothing_until_it_is()
         }
     };
     assert!(!held.is_finished());
+    let pod_is = |status: &'static str| move |pods: &[Value]| told(&pods[0]).0 == status;
+    rig.api.eventually("pods", pod_is("False")).await;
     rig.habits.unready(false);
     assert_eq!(held.await.unwrap().status, 200);
+    rig.api.eventually("pods", pod_is("True")).await;
     rig.shut_down().await;
 }
