@@ -75,7 +75,7 @@ async fn an_instance_that_is_leaving_is_shown_as_not_ready() {
     let rig = Rig::new().await;
     rig.deploy("hello").await;
     let shown = |ready: &'static str| {
-        move |pods: &[serde_json::Value]| {
+        move |pods: &[Value]| {
             pods.len() == 1 && pods[0]["status"]["phase"] == "Running" && told(&pods[0]).0 == ready
         }
     };
