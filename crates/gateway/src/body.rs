@@ -17,7 +17,7 @@ use crate::revision::Permit;
 use crate::session::Busy;
 use crate::stall;
 use crate::tasks::AbortOnDrop;
-use crate::upstream::{Timer, http1, http2};
+use crate::upstream::{Received, Timer, WireError, http1, http2};
 
 /// From the client to the instance.
 pub(crate) struct RequestBody {
@@ -101,7 +101,7 @@ pub(crate) enum Carrier {
     /// must go on while the other stands. Ends with the response.
     Detached { _driver: AbortOnDrop },
     /// A stream of a shared connection.
-    Http2 { _slot: http2::Slot },
+    Http2 { slot: http2::Slot },
 }
 
 /// Limits on the rest of a response.
@@ -122,7 +122,7 @@ impl Deadlines {
 }
 
 pub(crate) struct Stream {
-    pub(crate) body: Incoming,
+    pub(crate) body: Received,
     pub(crate) carrier: Carrier,
     pub(crate) timer: Timer,
     pub(crate) deadlines: Deadlines,
@@ -168,26 +168,28 @@ impl Drop for ResponseBody {
 }
 
 impl Stream {
-    fn poll_body(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.carrier {
-            Carrier::Http1 { connection, .. } => connection.poll_frame(&mut self.body, cx),
-            _ => Pin::new(&mut self.body).poll_frame(cx),
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, WireError>>> {
+        match (&mut self.carrier, &mut self.body) {
+            (Carrier::Http1 { connection, .. }, Received::Http1(body)) => {
+                connection.poll_frame(body, cx).map_err(WireError::from)
+            }
+            (_, body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     /// The connection first, the permit second: who gets the permit next finds the connection.
     fn complete(self) {
         let now = Instant::now();
-        if let Carrier::Http1 {
-            mut connection,
-            reusable: true,
-        } = self.carrier
-        {
-            connection.timer = self.timer;
-            self.permit.backend().http1.put(connection, now);
+        match self.carrier {
+            Carrier::Http1 {
+                mut connection,
+                reusable: true,
+            } => {
+                connection.timer = self.timer;
+                self.permit.backend().http1.put(connection, now);
+            }
+            Carrier::Http2 { slot } => slot.keep(self.timer),
+            Carrier::Http1 { .. } | Carrier::Detached { .. } => {}
         }
         self.permit.give_back(now);
     }
@@ -195,12 +197,12 @@ impl Stream {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = WireError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, WireError>>> {
         let stream = match &mut self.0 {
             Kind::Done => return Poll::Ready(None),
             Kind::Text(text) => {

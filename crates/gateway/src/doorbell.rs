@@ -46,6 +46,11 @@ impl Default for Doorbell {
 }
 
 impl Doorbell {
+    /// Rings it.
+    pub(crate) fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
     /// Calls `poll` until it is ready, or pending and nothing has rung meanwhile.
     pub(crate) fn attend<T>(
         &self,

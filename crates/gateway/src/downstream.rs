@@ -160,7 +160,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Downstream<S> {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_interim(cx))?;
         self.line.flushed.store(false, Ordering::Release);
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        match slices {
+            // The system call for one is cheaper.
+            [slice] => Pin::new(&mut self.stream).poll_write(cx, slice),
+            _ => Pin::new(&mut self.stream).poll_write_vectored(cx, slices),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

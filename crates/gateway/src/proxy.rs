@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
@@ -31,7 +31,7 @@ use crate::session::{Busy, Session, Verdict};
 use crate::tasks::AbortOnDrop;
 use crate::timing::Timing;
 use crate::tunnel;
-use crate::upstream::{SendError, Timer, http1, http2};
+use crate::upstream::{Received, SendError, Timer, WireError, http1, http2};
 
 /// First pause before a request that reached nobody is tried again; each later one is three times longer.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -106,11 +106,13 @@ impl Session {
         let client_upgrade = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let (mut request, progress) = self.outgoing(request, fields, hop, upgrade.as_ref());
 
+        let client = (client_version == Version::HTTP_11).then_some(&**self);
         let deadlines = HeadDeadlines::new(&config, admission.at);
         let mut attempts = 1;
         let answer = loop {
             let backend = admission.permit.backend();
-            let missed = match attempt(hop, backend, request, &deadlines, &mut timing).await {
+            let missed = match attempt(hop, backend, request, client, &deadlines, &mut timing).await
+            {
                 Ok(answer) => break answer,
                 Err(Missed::Unreached(unsent, error)) => {
                     request = *unsent;
@@ -249,7 +251,7 @@ impl Session {
             return Ok(Response::from_parts(parts, ResponseBody::empty()));
         }
         let carrier = match carrier {
-            Carried::Http2(slot) => Carrier::Http2 { _slot: slot },
+            Carried::Http2(slot) => Carrier::Http2 { slot },
             Carried::Http1(connection) if context.progress.is_complete() => Carrier::Http1 {
                 connection,
                 reusable,
@@ -337,7 +339,7 @@ impl HeadDeadlines {
 
 /// A response, and what it comes on.
 struct Answer {
-    response: Response<Incoming>,
+    response: Response<Received>,
     timer: Timer,
     carrier: Carried,
 }
@@ -351,19 +353,28 @@ enum Carried {
 enum Missed {
     /// Nothing of the request was sent; here it is again.
     Unreached(Box<Request<RequestBody>>, io::Error),
-    BrokeOff(hyper::Error),
+    BrokeOff(WireError),
     TimedOut,
 }
 
 /// Sends the request to one backend, on a connection that is there or on a new one. A kept connection that
-/// turns out to be closed is passed over: nothing was sent on it.
+/// turns out to be closed is passed over: nothing was sent on it. Interim responses over HTTP/2 go to `client`.
 async fn attempt(
     hop: Hop,
     backend: &Backend,
     mut request: Request<RequestBody>,
+    client: Option<&Session>,
     deadlines: &HeadDeadlines,
     timing: &mut Option<Timing>,
 ) -> Result<Answer, Missed> {
+    let interim = client.map(|session| {
+        |status: StatusCode, fields: &HeaderMap| {
+            // That one the client gets when its body is wanted.
+            if status != StatusCode::CONTINUE {
+                session.interim(status, &headers::of_interim(fields));
+            }
+        }
+    });
     loop {
         Timing::connecting(timing);
         let outcome = match hop {
@@ -384,7 +395,7 @@ async fn attempt(
                 Timing::answered(timing);
                 response
                     .map(|response| Answer {
-                        response,
+                        response: response.map(Received::Http1),
                         timer,
                         carrier: Carried::Http1(connection),
                     })
@@ -402,8 +413,9 @@ async fn attempt(
                     Err(error) => return Err(Missed::Unreached(Box::new(request), error)),
                 };
                 Timing::connected(timing);
-                let mut timer = Timer::default();
-                let response = in_time(&mut timer, deadlines, stream.send(request)).await?;
+                let mut timer = stream.timer();
+                let response = stream.send(request, interim);
+                let response = in_time(&mut timer, deadlines, response).await?;
                 Timing::answered(timing);
                 response
                     .map(|(response, slot)| Answer {

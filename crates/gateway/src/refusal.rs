@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::body::ResponseBody;
 use crate::config::Failure;
 use crate::key::RevisionKey;
+use crate::upstream::WireError;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -67,7 +68,7 @@ pub(crate) enum Refusal {
     BrokeOff {
         key: RevisionKey,
         endpoint: String,
-        source: hyper::Error,
+        source: WireError,
     },
     #[error("instance {endpoint} of revision {key} changed protocol without being asked to")]
     UnaskedUpgrade { key: RevisionKey, endpoint: String },

@@ -17,6 +17,7 @@ use http::{Request, Response};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use super::{SendError, Timer};
@@ -75,7 +76,7 @@ impl Pool {
         let io = super::connect(connector, self.connect_timeout).await?;
         let (sender, driver) = http1::Builder::new()
             .writev(false)
-            .handshake(io)
+            .handshake(TokioIo::new(io))
             .await
             .map_err(io::Error::other)?;
         Ok(Box::new(Connection {

@@ -5,42 +5,47 @@
 
 pub(crate) mod http1;
 pub(crate) mod http2;
+mod pipe;
+mod received;
 mod severed;
 mod timer;
 
 use std::io;
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
-
+pub(crate) use self::received::Received;
 use self::severed::Severed;
 pub(crate) use self::timer::Timer;
+use crate::body::RequestBody;
 use crate::endpoint::Connector;
 
-type Io = TokioIo<Severed>;
+/// What went wrong between here and an instance, once a request was on its way.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WireError {
+    #[error("the exchange over HTTP/1.1 failed")]
+    Http1(#[from] hyper::Error),
+    #[error("the exchange over HTTP/2 failed")]
+    Http2(#[from] h2::Error),
+}
 
 /// A request that did not get an answer.
 pub(crate) enum SendError {
     /// Nothing of it was sent: it can be tried again as it is.
-    Unsent(Box<http::Request<crate::body::RequestBody>>, hyper::Error),
+    Unsent(Box<http::Request<RequestBody>>, WireError),
     /// It may have reached the instance.
-    Sent(hyper::Error),
+    Sent(WireError),
 }
 
-impl From<hyper::client::conn::TrySendError<http::Request<crate::body::RequestBody>>>
-    for SendError
-{
-    fn from(
-        mut error: hyper::client::conn::TrySendError<http::Request<crate::body::RequestBody>>,
-    ) -> Self {
+impl From<hyper::client::conn::TrySendError<http::Request<RequestBody>>> for SendError {
+    fn from(mut error: hyper::client::conn::TrySendError<http::Request<RequestBody>>) -> Self {
         match error.take_message() {
-            Some(request) => Self::Unsent(Box::new(request), error.into_error()),
-            None => Self::Sent(error.into_error()),
+            Some(request) => Self::Unsent(Box::new(request), error.into_error().into()),
+            None => Self::Sent(error.into_error().into()),
         }
     }
 }
 
-async fn connect(connector: &dyn Connector, timeout: Duration) -> io::Result<Io> {
+async fn connect(connector: &dyn Connector, timeout: Duration) -> io::Result<Severed> {
     let stream = tokio::time::timeout(timeout, connector.connect())
         .await
         .map_err(|_elapsed| {
@@ -50,5 +55,5 @@ async fn connect(connector: &dyn Connector, timeout: Duration) -> io::Result<Io>
             )
         })??;
     stream.set_nodelay(true)?;
-    Ok(TokioIo::new(Severed::new(stream, connector.ended())))
+    Ok(Severed::new(stream, connector.ended()))
 }

@@ -64,7 +64,11 @@ impl AsyncWrite for Severed {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        match slices {
+            // The system call for one is cheaper.
+            [slice] => Pin::new(&mut self.stream).poll_write(cx, slice),
+            _ => Pin::new(&mut self.stream).poll_write_vectored(cx, slices),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
