@@ -19,6 +19,8 @@ pub(super) struct Pipe {
     stream: SendStream<Bytes>,
     /// Waits for room; with whether it is the last.
     held: Option<(Bytes, bool)>,
+    /// Whether nothing of it was sent: the first part goes out with the head, before there can be room for it to wait for.
+    first: bool,
     guarded: Option<oneshot::Receiver<()>>,
 }
 
@@ -38,6 +40,7 @@ impl Pipe {
             body,
             stream,
             held: None,
+            first: true,
             guarded: None,
         }
     }
@@ -67,7 +70,7 @@ impl Pipe {
             if self.stream.poll_reset(cx)?.is_ready() {
                 return Poll::Ready(Ok(()));
             }
-            if self.held.is_some() {
+            if self.held.is_some() && !std::mem::take(&mut self.first) {
                 while self.stream.capacity() == 0 {
                     match ready!(self.stream.poll_capacity(cx)) {
                         Some(room) => room?,
