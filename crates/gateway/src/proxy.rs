@@ -150,9 +150,12 @@ impl Session {
             attempts += 1;
         };
 
-        if let (Some(timing), true) = (&mut timing, cold) {
-            let phases = &admission.permit.backend().endpoint.phases;
-            timing.phases.clone_from(phases);
+        if let Some(timing) = &mut timing {
+            let backend = admission.permit.backend();
+            backend.id().clone_into(&mut timing.instance);
+            if cold {
+                timing.phases.clone_from(&backend.endpoint.phases);
+            }
         }
         let mut response = self.incoming(
             answer,
@@ -246,7 +249,8 @@ impl Session {
             if !context.extended {
                 self.line.becomes_tunnel();
             }
-            let tunnel = tunnel::run(client, instance, driver, context.permit, context.busy);
+            let idle = context.deadlines.idle;
+            let tunnel = tunnel::run(client, instance, driver, idle, context.permit, context.busy);
             self.tunnels.spawn(tunnel);
             return Ok(Response::from_parts(parts, ResponseBody::empty()));
         }

@@ -9,8 +9,10 @@ use tokio::time::Instant;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// The parts of a request's time up to the first byte of its response.
+/// The parts of a request's time up to the first byte of its response, and who gave it.
 pub(crate) struct Timing {
+    /// The endpoint.
+    pub(crate) instance: String,
     /// In the queue.
     pub(crate) waited: Duration,
     /// Phases of the instance's start, if the request waited for it.
@@ -26,6 +28,7 @@ pub(crate) struct Timing {
 impl Timing {
     pub(crate) fn new(waited: Duration) -> Self {
         Self {
+            instance: String::new(),
             waited,
             phases: Vec::new(),
             connect: Duration::ZERO,
@@ -83,6 +86,7 @@ impl Timing {
         }
         push("connect", self.connect);
         push("first-byte", self.first_byte);
+        let _ = write!(text, ", instance;desc=\"{}\"", token(&self.instance));
         text
     }
 }
@@ -104,12 +108,17 @@ mod tests {
     fn a_warm_request_has_only_its_connection_and_its_first_byte() {
         let mut timing = Timing::new(Duration::ZERO);
         timing.first_byte = Duration::from_micros(1234);
-        assert_eq!(timing.text(), "connect;dur=0.000, first-byte;dur=1.234");
+        timing.instance = "f-1".into();
+        assert_eq!(
+            timing.text(),
+            r#"connect;dur=0.000, first-byte;dur=1.234, instance;desc="f-1""#
+        );
     }
 
     #[test]
     fn the_parts_of_a_cold_start_add_up() {
         let timing = Timing {
+            instance: "f\"1".into(),
             waited: Duration::from_millis(100),
             phases: vec![
                 ("network".into(), Duration::from_millis(10)),
@@ -121,7 +130,8 @@ mod tests {
         };
         assert_eq!(
             timing.text(),
-            "queue;dur=20.000, network;dur=10.000, working-set;dur=70.000, connect;dur=0.050, first-byte;dur=2.000"
+            "queue;dur=20.000, network;dur=10.000, working-set;dur=70.000, connect;dur=0.050, first-byte;dur=2.000, \
+             instance;desc=\"f-1\""
         );
     }
 }

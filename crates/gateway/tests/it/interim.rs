@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use gateway::RevisionConfig;
+use gateway::{Protocol, RevisionConfig};
+use http::Response;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -58,6 +59,32 @@ async fn early_hints_reach_the_client_before_the_answer() {
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     }
     assert_eq!(instance.connections(), 1);
+}
+
+#[tokio::test]
+async fn hints_of_an_instance_that_is_spoken_to_in_http2_reach_the_client_too() {
+    let instance = Instance::raw(|stream| async move {
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            let hints = Response::builder().status(103).header("link", "</a.css>");
+            respond.send_informational(hints.body(()).unwrap()).unwrap();
+            let mut body = respond.send_response(Response::new(()), false).unwrap();
+            body.send_data("ok".into(), true).unwrap();
+        }
+    })
+    .await;
+    let config = RevisionConfig {
+        protocol: Protocol::H2c,
+        ..RevisionConfig::default()
+    };
+    let rig = Rig::start(config, vec![instance.endpoint("a")]).await;
+    let mut client = rig.tcp().await;
+    let request = format!("GET / HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n");
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\n";
+    assert!(answer.starts_with(hints), "{answer}");
 }
 
 #[tokio::test]

@@ -316,6 +316,43 @@ async fn a_response_that_breaks_off_does_not_look_complete() {
 }
 
 #[tokio::test]
+async fn a_response_that_is_reset_over_http2_does_not_look_complete() {
+    for reason in [h2::Reason::CANCEL, h2::Reason::INTERNAL_ERROR] {
+        let broken = Arc::new(Semaphore::new(0));
+        let instance = Instance::raw({
+            let broken = broken.clone();
+            move |stream| {
+                let broken = broken.clone();
+                async move {
+                    let mut connection = h2::server::handshake(stream).await.unwrap();
+                    let (_, mut respond) = connection.accept().await.unwrap().unwrap();
+                    let mut body = respond.send_response(Response::new(()), false).unwrap();
+                    body.send_data("part".into(), false).unwrap();
+                    let serving = async { while connection.accept().await.is_some() {} };
+                    let breaking = async {
+                        broken.acquire().await.unwrap().forget();
+                        body.send_reset(reason);
+                    };
+                    tokio::join!(serving, breaking);
+                }
+            }
+        })
+        .await;
+        let config = RevisionConfig {
+            protocol: Protocol::H2c,
+            ..RevisionConfig::default()
+        };
+        let rig = Rig::start(config, vec![instance.endpoint("a")]).await;
+        let mut client = rig.http1().await;
+        let mut body = client.send(get()).await.into_body();
+        assert_eq!(next(&mut body).await.unwrap(), "part");
+        broken.add_permits(1);
+        assert!(body.collect().await.is_err(), "{reason:?}");
+        rig.until(|stats| stats.in_flight == 0).await;
+    }
+}
+
+#[tokio::test]
 async fn responses_without_a_body_keep_the_connection() {
     let instance = Instance::http(async |request: Request<Incoming>| {
         let status = if request.method() == "HEAD" { 200 } else { 204 };

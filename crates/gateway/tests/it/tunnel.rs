@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use gateway::{Protocol, RevisionConfig};
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 use crate::instance::{self, Instance};
 use crate::rig::{HOST, Rig, empty, get, to_host};
@@ -82,6 +85,36 @@ async fn websocket(protocol: Protocol) {
         0,
         "the end is passed on"
     );
+    rig.until(|stats| stats.in_flight == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_outlives_its_timeout_but_no_silence_that_is_too_long() {
+    let instance = Instance::http(echo).await;
+    let config = RevisionConfig {
+        timeout: Duration::from_secs(5),
+        idle_timeout: Duration::from_secs(3),
+        ..RevisionConfig::default()
+    };
+    let rig = Rig::start(config, vec![instance.endpoint("a")]).await;
+    let mut stream = rig.tcp().await;
+    let request = format!("GET /chat HTTP/1.1\r\nhost: {HOST}\r\n{HANDSHAKE}");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut last = [0; 4];
+    while &last != b"\r\n\r\n" {
+        last.rotate_left(1);
+        last[3] = stream.read_u8().await.unwrap();
+    }
+    let began = Instant::now();
+    let mut word = [0; 5];
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        stream.write_all(b"still").await.unwrap();
+        stream.read_exact(&mut word).await.unwrap();
+    }
+    assert_eq!(stream.read(&mut word).await.unwrap_or(0), 0);
+    let lived = began.elapsed().as_secs();
+    assert!((11..13).contains(&lived), "{lived} s");
     rig.until(|stats| stats.in_flight == 0).await;
 }
 

@@ -40,12 +40,19 @@ async fn a_request_waits_for_the_first_endpoint_and_tells_its_cold_start() {
     };
     assert_eq!(
         names(cold.header("server-timing")),
-        ["queue", "network", "boot", "connect", "first-byte"]
+        [
+            "queue",
+            "network",
+            "boot",
+            "connect",
+            "first-byte",
+            "instance"
+        ]
     );
     let warm = client.ask(explained()).await;
     assert_eq!(
         names(warm.header("server-timing")),
-        ["connect", "first-byte"]
+        ["connect", "first-byte", "instance"]
     );
     let unasked = client.ask(get()).await;
     assert_eq!(unasked.header("server-timing"), "");
