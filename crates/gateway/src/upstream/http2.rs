@@ -61,6 +61,8 @@ struct Streams {
     /// Whether no more requests are taken.
     ended: AtomicBool,
     work: Mutex<Work>,
+    /// Set by a request that is put on the connection while others are on it: more may come before all of them are sent.
+    gathering: AtomicBool,
     bell: Doorbell,
     /// Takes request bodies that are not there as a whole.
     bodies: Alongside,
@@ -143,6 +145,7 @@ impl Pool {
                 driver: Some(driver),
                 companions,
             }),
+            gathering: AtomicBool::new(false),
             bell: Doorbell::default(),
             bodies,
             timers: Mutex::default(),
@@ -215,6 +218,25 @@ impl Streams {
         self.timers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Puts a request on the connection and has it sent.
+    fn put(
+        &self,
+        sender: SendRequest<Bytes>,
+        request: Request<RequestBody>,
+    ) -> Result<Begun, SendError> {
+        if self.used.load(Ordering::Acquire) == 1
+            && let Ok(mut work) = self.work.try_lock()
+        {
+            // Sent from here: waking the connection's task for it would take longer.
+            return self.bell.visit(
+                || self.begin(sender, request),
+                |cx| self.poll(&mut work, cx),
+            );
+        }
+        self.gathering.store(true, Ordering::Release);
+        self.begin(sender, request)
+    }
+
     /// Puts a request on the connection, with as much of its body as is there.
     fn begin(
         &self,
@@ -256,6 +278,11 @@ struct Begun {
 
 async fn drive(streams: Arc<Streams>) {
     poll_fn(|cx| {
+        if streams.gathering.swap(false, Ordering::AcqRel) {
+            // Last in the queue of this thread's tasks: what they have to send goes out together, and wakes the instance once.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let mut work = streams.work();
         streams.bell.attend(cx, |cx| streams.poll(&mut work, cx))
     })
@@ -275,20 +302,10 @@ impl Stream {
         interim: Option<impl Fn(StatusCode, &HeaderMap)>,
     ) -> Result<(Response<Received>, Slot), SendError> {
         let Self { sender, slot } = self;
-        let streams = &slot.0;
-        let begun = match streams.work.try_lock() {
-            // Sent from here: waking the connection's task for it would take longer.
-            Ok(mut work) => streams.bell.visit(
-                || streams.begin(sender, request),
-                |cx| streams.poll(&mut work, cx),
-            ),
-            // Whoever polls it now will see to it.
-            Err(_) => streams.begin(sender, request),
-        };
         let Begun {
             mut response,
             mut body,
-        } = begun?;
+        } = slot.0.put(sender, request)?;
         let head = poll_fn(|cx| {
             if let Some(interim) = &interim {
                 while let Poll::Ready(Some(Ok(head))) = response.poll_informational(cx) {
