@@ -518,6 +518,33 @@ pub(crate) enum Bench {
     Control(Control),
     /// Requests through the gateway beside requests straight to the same backend, and through haproxy
     Gateway(GatewayBench),
+    /// Many requests at once to a function that has no instance: what becomes of them, and how the function grows
+    Burst(Burst),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Burst {
+    /// Requests at once
+    #[arg(long, default_value_t = 500, value_name = "N", value_parser = positive)]
+    pub(crate) requests: usize,
+    /// Requests that one instance works on at once; 0 is no limit
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) concurrency: u32,
+    /// Most instances
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(crate) max_scale: u32,
+    /// The seconds that an instance is kept busy by each request
+    #[arg(long, default_value = "0.05", value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) hold: Duration,
+    /// Where every measured value goes, the scale over time and a plot beside it (default: burst-TIME.csv)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
+    /// How guests run: hardware virtualisation, emulation, or whichever works here
+    #[arg(long, default_value = "auto")]
+    pub(crate) accel: AccelChoice,
+    /// The QEMU binary, if not the one on PATH
+    #[arg(long, value_name = "FILE")]
+    pub(crate) qemu: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 mod autoscale;
 mod boot;
+mod burst;
 mod chaos;
 mod coldstart;
 mod control;
@@ -33,6 +34,7 @@ pub(crate) async fn run(global: &Global, bench: &Bench) -> Outcome {
         Bench::Scale(args) => scale::run(global, args).await,
         Bench::Control(args) => control::run(global, args).await,
         Bench::Gateway(args) => gateway::run(args).await,
+        Bench::Burst(args) => burst::run(global, args).await,
     }
 }
 

@@ -3,8 +3,10 @@
 mod caller;
 mod haproxy;
 mod servers;
+mod stream;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -20,6 +22,8 @@ use crate::exit::Outcome;
 /// What the requests are for.
 const HOST: &str = "bench.default.example.com";
 const WARM_UP: usize = 200;
+/// How often the large response is taken.
+const STREAMS: usize = 5;
 
 pub(super) async fn run(args: &GatewayBench) -> Outcome {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
@@ -55,6 +59,39 @@ pub(super) async fn run(args: &GatewayBench) -> Outcome {
             None => None,
         };
         measure(kind, &ways, args).await?;
+    }
+    large(&servers, haproxy.as_ref(), folder.path()).await
+}
+
+/// One large response over one HTTP/2 stream, in turns.
+async fn large(servers: &Servers, haproxy: Option<&Haproxy>, folder: &Path) -> Outcome {
+    let backend = stream::start()?;
+    let gateway = servers.gateway_to(backend, gateway::Protocol::H2c, 1)?;
+    let mut ways = vec![("direct", backend), ("gateway", gateway)];
+    let _process = match haproxy {
+        Some(haproxy) => {
+            let (address, process) = haproxy.start(folder, Kind::Http2, backend).await?;
+            ways.push(("haproxy", address));
+            Some(process)
+        }
+        None => None,
+    };
+    let mut rates = vec![Vec::new(); ways.len()];
+    for _ in 0..STREAMS {
+        for ((name, address), rates) in ways.iter().zip(&mut rates) {
+            let rate = stream::take(*address).await;
+            rates.push(rate.with_context(|| format!("one large response: {name}"))?);
+        }
+    }
+    println!("\none large response over one HTTP/2 stream, median of {STREAMS}");
+    let median = |rates: &mut Vec<f64>| {
+        rates.sort_by(f64::total_cmp);
+        rates.get(rates.len() / 2).copied().unwrap_or(0.0)
+    };
+    let medians: Vec<f64> = rates.iter_mut().map(median).collect();
+    for ((name, _), rate) in ways.iter().zip(&medians) {
+        let ratio = rate / medians[0].max(f64::EPSILON);
+        println!("{name}: {rate:.0} MiB a second, ratio {ratio:.2}");
     }
     Ok(())
 }

@@ -49,11 +49,20 @@ impl Servers {
 
     /// A gateway with that many services, each with a host and a revision of its own, of which one has an instance.
     pub(super) fn gateway(&self, kind: Kind, services: usize) -> Result<SocketAddr> {
-        let (gateway, demand) = Gateway::new(Options::default());
         let protocol = match kind {
             Kind::Http1 | Kind::WebSocket => Protocol::Http1,
             Kind::Http2 | Kind::Grpc => Protocol::H2c,
         };
+        self.gateway_to(self.backend(kind), protocol, services)
+    }
+
+    pub(super) fn gateway_to(
+        &self,
+        backend: SocketAddr,
+        protocol: Protocol,
+        services: usize,
+    ) -> Result<SocketAddr> {
+        let (gateway, demand) = Gateway::new(Options::default());
         let config = RevisionConfig {
             protocol,
             ..RevisionConfig::default()
@@ -77,7 +86,7 @@ impl Servers {
             &key(0),
             vec![Endpoint {
                 id: "backend".to_owned(),
-                connector: Arc::new(Loopback(self.backend(kind))),
+                connector: Arc::new(Loopback(backend)),
                 phases: Vec::new(),
             }],
         );
@@ -107,7 +116,7 @@ impl Drop for Servers {
     }
 }
 
-fn bind() -> Result<Bound> {
+pub(super) fn bind() -> Result<Bound> {
     let bound = Bound::bind((Ipv4Addr::LOCALHOST, 0))?;
     bound.set_nonblocking(true)?;
     Ok(bound)
