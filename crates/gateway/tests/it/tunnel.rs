@@ -165,7 +165,7 @@ async fn a_websocket_over_http2_is_one_of_many_streams_and_keeps_its_connection(
     rig.until(|stats| stats.in_flight == 1).await;
 
     // Long after a connection that is not in use is let go.
-    tokio::time::sleep(std::time::Duration::from_secs(300)).await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
     stream.write_all(b"later").await.unwrap();
     stream.read_exact(&mut word).await.unwrap();
     assert_eq!(&word, b"later");
