@@ -41,7 +41,7 @@ async fn serve(bound: std::net::TcpListener) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
         tokio::spawn(async move {
             let service = service_fn(|_| async {
-                let part = Bytes::from_static(&[b'x'; PART]);
+                let part = Bytes::from(vec![b'x'; PART]);
                 let frame = move |_| Ok::<_, Infallible>(Frame::data(part.clone()));
                 let parts = stream::iter((0..BYTES / PART).map(frame));
                 Ok::<_, Infallible>(Response::new(StreamBody::new(parts)))
