@@ -12,7 +12,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
-use super::{grpc, wildcard_dns};
+use load::{grpc, wildcard_dns};
 
 /// How the function is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

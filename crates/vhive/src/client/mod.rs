@@ -1,6 +1,5 @@
-//! The two clients of the command line: of the node's API, and of its ingress.
+//! The clients of the command line: of the node's API, of any cluster's, and of the ingress.
 
 pub(crate) mod api;
-pub(crate) mod grpc;
+pub(crate) mod cluster;
 pub(crate) mod ingress;
-pub(crate) mod wildcard_dns;

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 const SERVICES: &[&str] = &[".sslip.io", ".nip.io"];
 
 /// The address in `host` (no port), if it is such a name.
-pub(crate) fn address(host: &str) -> Option<Ipv4Addr> {
+pub fn address(host: &str) -> Option<Ipv4Addr> {
     let name = SERVICES
         .iter()
         .find_map(|service| host.strip_suffix(service))?;

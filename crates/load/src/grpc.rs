@@ -1,32 +1,59 @@
 //! gRPC's unary framing, for the one method that sample functions share: `helloworld.Greeter/SayHello`.
 
-use anyhow::{Context, Result, bail};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::HeaderMap;
 use prost::Message;
 
 /// Path of the method on the wire.
-pub(crate) const SAY_HELLO: &str = "/helloworld.Greeter/SayHello";
+pub const SAY_HELLO: &str = "/helloworld.Greeter/SayHello";
 const PREFIX_BYTES: usize = 5;
+
+/// Why there is no reply.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server's own answer.
+    #[error("gRPC status {code}: {message}")]
+    Status {
+        /// As gRPC numbers them.
+        code: u16,
+        /// The server's words, decoded.
+        message: String,
+    },
+    /// Whoever answered does not speak gRPC.
+    #[error("the response has no grpc-status: this is not a gRPC server")]
+    NoStatus,
+    /// The status is no number.
+    #[error("the response has the grpc-status {0:?}, which is no number")]
+    StatusForm(String),
+    /// A good status and nothing else.
+    #[error("the response has no message")]
+    NoMessage,
+    /// With a flag that nobody set in the request.
+    #[error("the response is compressed, which was not asked for")]
+    Compressed,
+    /// The message is another.
+    #[error("the response is not a HelloReply")]
+    Message(#[source] prost::DecodeError),
+}
 
 /// `helloworld.HelloRequest`.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct HelloRequest {
+pub struct HelloRequest {
     /// Whom to greet.
     #[prost(string, tag = "1")]
-    pub(crate) name: String,
+    pub name: String,
 }
 
 /// `helloworld.HelloReply`.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct HelloReply {
+pub struct HelloReply {
     /// The greeting.
     #[prost(string, tag = "1")]
-    pub(crate) message: String,
+    pub message: String,
 }
 
 /// One message with its length prefix.
-pub(crate) fn frame(message: &impl Message) -> Bytes {
+pub fn frame(message: &impl Message) -> Bytes {
     let length = message.encoded_len();
     let mut frame = BytesMut::with_capacity(PREFIX_BYTES + length);
     frame.put_u8(0);
@@ -37,11 +64,11 @@ pub(crate) fn frame(message: &impl Message) -> Bytes {
 
 /// Reads the reply out of a response's body, after its status in `headers` (of a trailers-only response) or
 /// `trailers`.
-pub(crate) fn reply(
+pub fn reply(
     headers: &HeaderMap,
     trailers: Option<&HeaderMap>,
     body: &[u8],
-) -> Result<HelloReply> {
+) -> Result<HelloReply, Error> {
     let source = trailers
         .filter(|map| map.contains_key("grpc-status"))
         .unwrap_or(headers);
@@ -49,18 +76,22 @@ pub(crate) fn reply(
     match text("grpc-status") {
         Some("0") => {}
         Some(code) => {
-            let message = percent_decode(text("grpc-message").unwrap_or_default());
-            bail!("gRPC status {code}: {message}");
+            return Err(Error::Status {
+                code: code
+                    .parse()
+                    .map_err(|_| Error::StatusForm(code.to_owned()))?,
+                message: percent_decode(text("grpc-message").unwrap_or_default()),
+            });
         }
-        None => bail!("the response has no grpc-status: this is not a gRPC server"),
+        None => return Err(Error::NoStatus),
     }
     let (prefix, message) = body
         .split_at_checked(PREFIX_BYTES)
-        .context("the response has no message")?;
+        .ok_or(Error::NoMessage)?;
     if prefix.first() != Some(&0) {
-        bail!("the response is compressed, which was not asked for");
+        return Err(Error::Compressed);
     }
-    HelloReply::decode(message).context("the response is not a HelloReply")
+    HelloReply::decode(message).map_err(Error::Message)
 }
 
 /// `grpc-message` is percent-encoded (gRPC over HTTP/2, "Status-Message").
