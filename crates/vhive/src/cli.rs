@@ -1,10 +1,14 @@
 //! The command line.
 
+mod load;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use load::{Deploy, Load, LoadProtocol, Report};
 
 /// Serverless functions in microVMs.
 #[derive(Debug, Parser)]
@@ -87,6 +91,12 @@ pub(crate) enum Command {
     },
     /// Print a kubeconfig for kubectl and kn
     Kubeconfig(Kubeconfig),
+    /// Deploy the functions of a list, as the original's deployer does: each as often as it says, until all are ready
+    Deploy(Deploy),
+    /// Call deployed functions at a rate, as the original's invoker does, and tell how long they took
+    Load(Load),
+    /// One page that compares runs of `vhive load --out`
+    Report(Report),
     /// Measure
     Bench {
         #[command(subcommand)]
@@ -520,6 +530,8 @@ pub(crate) enum Bench {
     Gateway(GatewayBench),
     /// Many requests at once to a function that has no instance: what becomes of them, and how the function grows
     Burst(Burst),
+    /// The load generator itself: the rate that it holds on one processor, and its latencies beside those of wrk2's way
+    Load(LoadBench),
 }
 
 #[derive(Debug, Args)]
@@ -545,6 +557,25 @@ pub(crate) struct Burst {
     /// The QEMU binary, if not the one on PATH
     #[arg(long, value_name = "FILE")]
     pub(crate) qemu: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoadBench {
+    /// Requests a second
+    #[arg(long, default_value_t = 20_000.0, value_name = "RATE", value_parser = load::rate)]
+    pub(crate) rps: f64,
+    /// How long each turn takes, in seconds
+    #[arg(long, default_value = "5", value_name = "S", value_parser = seconds)]
+    pub(crate) time: Duration,
+    /// Turns of each way
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = positive)]
+    pub(crate) rounds: usize,
+    /// Connections of wrk2's way, with one request at a time on each
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = positive)]
+    pub(crate) clients: usize,
+    /// The backend answers nothing for so many milliseconds, once a second
+    #[arg(long, default_value_t = 50, value_name = "MS")]
+    pub(crate) stall: u64,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! The `vhive` binary: parse, run the command, end with its exit code.
 
+mod called_as;
 mod cli;
 mod client;
 mod commands;
@@ -19,7 +20,9 @@ use crate::client::api::Api;
 use crate::exit::Outcome;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse_from(original_flags::translated(std::env::args_os()));
+    let cli = Cli::parse_from(original_flags::translated(called_as::with_command(
+        std::env::args_os(),
+    )));
     // One TLS implementation for the server, the client and registries.
     if rustls::crypto::ring::default_provider()
         .install_default()
@@ -38,6 +41,7 @@ fn log_filter(cli: &Cli) -> &str {
     match (&cli.global.log, &cli.command) {
         (Some(filter), _) => filter,
         (None, Command::Up(_)) => "info",
+        (None, Command::Load(load)) if load.dbg => "load=debug,warn",
         (None, _) => "warn",
     }
 }
@@ -81,6 +85,9 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Snapshot { command } => commands::snapshot::run(&api()?, command).await,
         Command::Kernel { command } => commands::kernel::run(global, command).await,
         Command::Kubeconfig(args) => commands::kubeconfig::run(global, args),
+        Command::Deploy(args) => commands::deploy::run(global, args).await,
+        Command::Load(args) => commands::load::run(global, args).await,
+        Command::Report(args) => commands::report::run(args),
         Command::Bench { command } => commands::bench::run(global, command).await,
     }
 }

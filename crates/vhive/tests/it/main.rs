@@ -12,6 +12,7 @@ mod disk;
 mod endings;
 mod host;
 mod killed;
+mod load;
 mod node;
 mod pods;
 mod printed;

@@ -9,6 +9,7 @@ mod control;
 mod gateway;
 mod lab;
 mod lines;
+mod load;
 mod node_process;
 mod pages;
 mod plot;
@@ -35,6 +36,7 @@ pub(crate) async fn run(global: &Global, bench: &Bench) -> Outcome {
         Bench::Control(args) => control::run(global, args).await,
         Bench::Gateway(args) => gateway::run(args).await,
         Bench::Burst(args) => burst::run(global, args).await,
+        Bench::Load(args) => load::run(args).await,
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod caller;
 mod haproxy;
-mod servers;
+pub(super) mod servers;
 mod stream;
 
 use std::net::SocketAddr;

@@ -128,7 +128,9 @@ pub(super) fn free_port() -> Result<u16> {
 }
 
 /// The embedded function as a process of this machine, on a free port.
-async fn start_function(folder: &Path) -> Result<(SocketAddr, tokio::process::Child)> {
+pub(in crate::commands::bench) async fn start_function(
+    folder: &Path,
+) -> Result<(SocketAddr, tokio::process::Child)> {
     use std::os::unix::fs::PermissionsExt;
     let binary = folder.join("helloworld");
     std::fs::write(&binary, include_bytes!(env!("VHIVE_HELLOWORLD")))?;
