@@ -144,9 +144,10 @@ impl Cluster {
             request = request.timeout(limit);
         }
         if let Some(body) = body {
+            // What is there already is not set by the body.
             request = request
-                .json(body)
-                .header(CONTENT_TYPE, HeaderValue::from_static(kind));
+                .header(CONTENT_TYPE, HeaderValue::from_static(kind))
+                .json(body);
         }
         let response = request.send().await.map_err(|source| Error::Send {
             server: self.access.server.clone(),

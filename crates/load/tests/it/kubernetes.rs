@@ -109,6 +109,11 @@ async fn answer(
     if query.contains("watch=true") {
         return Ok(watch(&query, &state));
     }
+    let kinds: Vec<_> = request.headers().get_all("content-type").iter().collect();
+    if method == Method::PATCH && kinds != ["application/merge-patch+json"] {
+        let told = json!({"kind": "Status", "message": format!("sent {kinds:?}")});
+        return Ok(reply(StatusCode::UNSUPPORTED_MEDIA_TYPE, &told));
+    }
     let login = request.headers().get("authorization");
     let login = login.and_then(|it| it.to_str().ok()).unwrap_or_default();
     let line = format!("{method} {path} {login}").trim_end().to_owned();
