@@ -51,3 +51,32 @@ fn instances_killed_under_load_take_no_request_with_them_but_their_own() {
         assert!(output.contains(row), "{row}: {output}");
     }
 }
+
+#[test]
+fn the_load_generator_is_measured_in_both_ways_with_and_without_a_stall() {
+    let machine = Machine::new();
+    let output = machine.ok(&[
+        "bench",
+        "load",
+        "--rps",
+        "100",
+        "--time",
+        "1",
+        "--rounds",
+        "1",
+        "--clients",
+        "2",
+        "--stall",
+        "20",
+    ]);
+    for words in [
+        "nothing stalls",
+        "stopped for 20 ms once a second",
+        "wrk2's way, 2 connections",
+        "they agree within 5 %",
+        "100 a second on one processor",
+    ] {
+        assert!(output.contains(words), "{words}: {output}");
+    }
+    assert_eq!(output.matches("\nopen loop").count(), 2, "{output}");
+}
