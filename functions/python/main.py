@@ -6,7 +6,7 @@ import signal
 # end. The default would do the same, but not in a container, where this is process 1, which ignores what it does not handle.
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
-import handler
+import call
 import server
 
-server.run(handler.NAME)
+server.run(call.NAME or "the function")
