@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod functions;
 mod load;
 
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use functions::{Functions, FunctionsDeploy, FunctionsNew};
 pub(crate) use load::{Deploy, Load, LoadProtocol, Report};
 
 /// Serverless functions in microVMs.
@@ -74,6 +76,11 @@ pub(crate) enum Command {
     Invoke(Invoke),
     /// What a function printed
     Logs(Logs),
+    /// Sample functions, and functions of your own: list, build, deploy, begin
+    Functions {
+        #[command(subcommand)]
+        command: Functions,
+    },
     /// Images: pull, push, import, export, build, tag, list, remove
     Image {
         #[command(subcommand)]

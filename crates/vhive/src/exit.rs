@@ -25,6 +25,18 @@ pub(crate) struct Failure {
     hint: Option<String>,
 }
 
+/// A command was told to stop.
+#[derive(Debug)]
+struct Stopped(String);
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Stopped {}
+
 /// What a command returns.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
@@ -47,6 +59,19 @@ impl Failure {
 
     pub(crate) fn timed_out(message: impl fmt::Display) -> Self {
         Self::new(Code::TimedOut, anyhow::anyhow!("{message}"))
+    }
+
+    /// What was asked to stop before its end.
+    pub(crate) fn stopped(message: impl fmt::Display) -> Self {
+        Self::new(
+            Code::Failed,
+            anyhow::Error::new(Stopped(message.to_string())),
+        )
+    }
+
+    /// Nothing else is to be tried then.
+    pub(crate) fn is_stop(&self) -> bool {
+        self.error.is::<Stopped>()
     }
 
     pub(crate) fn is_not_found(&self) -> bool {

@@ -81,6 +81,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Delete(args) => commands::delete::run(&api()?, args).await,
         Command::Invoke(args) => commands::invoke::run(&api()?, args).await,
         Command::Logs(args) => commands::logs::run(&api()?, args).await,
+        Command::Functions { command } => commands::functions::run(global, command).await,
         Command::Image { command } => commands::image::run(global, command).await,
         Command::Snapshot { command } => commands::snapshot::run(&api()?, command).await,
         Command::Kernel { command } => commands::kernel::run(global, command).await,

@@ -20,10 +20,32 @@ pub(crate) async fn run(api: &Api, args: &cli::Apply) -> Outcome {
             "a NAME is given, but the manifest has several objects",
         ));
     }
+    let objects = prepared(
+        objects,
+        args.name.as_deref(),
+        args.namespace.as_deref(),
+        &args.file,
+    )?;
+    for (kind, object) in objects {
+        let stored = put(api, kind, &object).await?;
+        if kind == Kind::Service && !args.no_wait {
+            await_ready(api, &stored, Duration::from_secs(args.wait_timeout)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The objects of a manifest with what it may leave to the command line, in the order in which they are applied.
+pub(crate) fn prepared(
+    objects: Vec<Value>,
+    name: Option<&str>,
+    namespace: Option<&str>,
+    file: &Path,
+) -> Outcome<Vec<(Kind, Value)>> {
     let mut objects = objects
         .into_iter()
         .map(|object| {
-            let mut object = completed(object, args)?;
+            let mut object = completed(object, name, namespace, file)?;
             let kind = Kind::parse(&text(&object, "/kind"))?;
             if kind == Kind::Namespace
                 && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
@@ -40,26 +62,33 @@ pub(crate) async fn run(api: &Api, args: &cli::Apply) -> Outcome {
         Kind::ConfigMap | Kind::Secret => 1,
         _ => 2,
     });
-    for (kind, object) in objects {
-        let namespace = text(&object, "/metadata/namespace");
-        let name = text(&object, "/metadata/name");
-        let (stored, applied) = api.apply(kind, &namespace, &object).await?;
-        let word = match applied {
-            Applied::Created => "created",
-            Applied::Configured => "configured",
-            Applied::Unchanged => "unchanged",
-        };
-        output::say(format_args!("{} {name} {word}", kind.name().to_lowercase()))?;
-        if kind == Kind::Service && !args.no_wait {
-            let generation = stored
-                .pointer("/metadata/generation")
-                .and_then(Value::as_i64)
-                .unwrap_or(0);
-            let limit = Duration::from_secs(args.wait_timeout);
-            let ready = wait_ready(api, &namespace, &name, generation, limit).await?;
-            output::say(format_args!("ready at {}", text(&ready, "/status/url")))?;
-        }
-    }
+    Ok(objects)
+}
+
+/// Applies an object, says what that did, and returns it as it is stored.
+pub(crate) async fn put(api: &Api, kind: Kind, object: &Value) -> Outcome<Value> {
+    let namespace = text(object, "/metadata/namespace");
+    let name = text(object, "/metadata/name");
+    let (stored, applied) = api.apply(kind, &namespace, object).await?;
+    let word = match applied {
+        Applied::Created => "created",
+        Applied::Configured => "configured",
+        Applied::Unchanged => "unchanged",
+    };
+    output::say(format_args!("{} {name} {word}", kind.name().to_lowercase()))?;
+    Ok(stored)
+}
+
+/// Waits until a service is ready as it was stored, and says where.
+pub(crate) async fn await_ready(api: &Api, stored: &Value, limit: Duration) -> Outcome {
+    let namespace = text(stored, "/metadata/namespace");
+    let name = text(stored, "/metadata/name");
+    let generation = stored
+        .pointer("/metadata/generation")
+        .and_then(Value::as_i64)
+        .unwrap_or(0);
+    let ready = wait_ready(api, &namespace, &name, generation, limit).await?;
+    output::say(format_args!("ready at {}", text(&ready, "/status/url")))?;
     Ok(())
 }
 
@@ -70,8 +99,13 @@ pub(crate) fn read(file: &Path) -> Outcome<Vec<Value>> {
     } else {
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
     };
+    parse(&content, file)
+}
+
+/// All objects of a manifest's text, which is from `file`.
+pub(crate) fn parse(content: &str, file: &Path) -> Outcome<Vec<Value>> {
     let mut objects = Vec::new();
-    for document in serde_yaml_ng::Deserializer::from_str(&content) {
+    for document in serde_yaml_ng::Deserializer::from_str(content) {
         let value = Value::deserialize(document)
             .with_context(|| format!("{} is not YAML or JSON", file.display()))?;
         if !value.is_null() {
@@ -86,26 +120,31 @@ pub(crate) fn read(file: &Path) -> Outcome<Vec<Value>> {
 
 /// Fills in the name and namespace that a manifest may leave to the command line. Manifests of functions often have no
 /// name, since one of them is deployed under many.
-fn completed(mut object: Value, args: &cli::Apply) -> Outcome<Value> {
+fn completed(
+    mut object: Value,
+    name: Option<&str>,
+    namespace: Option<&str>,
+    file: &Path,
+) -> Outcome<Value> {
     let written = text(&object, "/metadata/name");
-    let name = match (&args.name, written.is_empty()) {
-        (Some(name), false) if *name != written => {
+    let name = match (name, written.is_empty()) {
+        (Some(name), false) if name != written => {
             return Err(Failure::usage(format!(
                 "the name {name:?} is given, but the manifest says {written:?}"
             )));
         }
-        (Some(name), _) => name.clone(),
+        (Some(name), _) => name.to_owned(),
         (None, false) => written,
-        (None, true) => named_after(&args.file)?,
+        (None, true) => named_after(file)?,
     };
     let Some(root) = object.as_object_mut() else {
-        return Err(anyhow!("{} has no object in it", args.file.display()).into());
+        return Err(anyhow!("{} has no object in it", file.display()).into());
     };
     let metadata = root.entry("metadata").or_insert_with(|| json!({}));
     if !metadata.is_object() {
         return Err(anyhow!("metadata is not an object").into());
     }
-    if let Some(namespace) = &args.namespace {
+    if let Some(namespace) = namespace {
         metadata["namespace"] = json!(namespace);
     } else if metadata.get("namespace").is_none_or(Value::is_null) {
         metadata["namespace"] = json!("default");

@@ -6,6 +6,7 @@ pub(crate) mod delete;
 pub(crate) mod deploy;
 pub(crate) mod describe;
 pub(crate) mod doctor;
+pub(crate) mod functions;
 pub(crate) mod get;
 pub(crate) mod image;
 pub(crate) mod invoke;

@@ -125,6 +125,11 @@ impl Machine {
         &self.ingress
     }
 
+    /// URL of the API, once the node runs.
+    pub(crate) fn api_url(&self) -> String {
+        format!("https://{}", self.api)
+    }
+
     /// The process of the running node.
     pub(crate) fn node_pid(&self) -> u32 {
         self.node.as_ref().expect("a running node").id()
