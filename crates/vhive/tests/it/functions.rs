@@ -1,12 +1,14 @@
 //! `vhive functions`: samples made of Debian packages, called in microVMs, and what is said when they cannot be made.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::look::eventually;
 use crate::machine::{Machine, said};
 use crate::workloads::manifest;
 
@@ -184,4 +186,35 @@ fn without_a_network_the_build_says_what_it_did_not_reach() {
             said(&cut_off)
         );
     }
+}
+
+#[test]
+fn a_build_that_is_stopped_takes_along_what_it_has_started() {
+    let machine = Machine::new();
+    let folder = machine.folder().join("mine");
+    let path = folder.to_string_lossy().into_owned();
+    let new = ["functions", "new", "mine", "--language", "binary"];
+    machine.ok(&[&new[..], &["--folder", &path]].concat());
+    let script =
+        "#!/bin/sh\ntrap 'echo tidied >&2; exit 1' TERM\nsleep 1000 &\necho begun $! >&2\nwait\n";
+    fs::write(folder.join("build"), script).expect("a script");
+    let mut building = machine
+        .command(&["functions", "build", &path])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("vhive starts");
+    let mut said = BufReader::new(building.stderr.take().expect("piped"));
+    let mut line = String::new();
+    said.read_line(&mut line).expect("its first line");
+    let sleeper = line.trim().strip_prefix("begun ").expect("a process");
+    let status = Path::new("/proc").join(sleeper).join("status");
+    let told = Command::new("kill").arg(building.id().to_string()).status();
+    assert!(told.is_ok_and(|it| it.success()));
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).expect("the rest");
+    assert!(rest.contains("stopped before the end"), "{rest}");
+    assert_eq!(building.wait().expect("it ends").code(), Some(1));
+    eventually("the sleeper's end", || {
+        fs::read_to_string(&status).map_or(true, |it| it.contains("State:\tZ"))
+    });
 }

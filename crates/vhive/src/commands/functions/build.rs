@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use image::Store;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use super::catalogue::{Function, HELLOWORLD, SAMPLES};
 use super::embedded;
@@ -16,6 +17,9 @@ use crate::cli::Global;
 use crate::commands::{image as images, up};
 use crate::exit::{Failure, Outcome};
 use crate::output;
+
+/// How long a script may take to tidy up.
+const STOP: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(global: &Global, words: &[String], all: bool) -> Outcome {
     let functions = if all {
@@ -118,35 +122,53 @@ impl Builder {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
+            // With all that it starts, so that all of that can be told to stop.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| cannot_start(script.as_std().get_program().as_ref(), error))?;
         let mut lines =
-            BufReader::new(child.stderr.take().context("its messages are not piped")?).lines();
+            BufReader::new(child.stderr.take().context("its messages are not piped")?).split(b'\n');
         let mut last = String::new();
         let ended = async {
-            while let Some(line) = lines.next_line().await? {
+            while let Some(line) = lines.next_segment().await? {
+                let line = String::from_utf8_lossy(&line);
                 eprintln!("{line}");
                 if !line.trim().is_empty() {
-                    last = line;
+                    last = line.into_owned();
                 }
             }
             child.wait().await
         };
-        let status = tokio::select! {
-            status = ended => status.with_context(|| format!("cannot follow how the image of {title} is made"))?,
-            // The script is told by the terminal, too.
-            signalled = up::wait_for_signal() => {
-                signalled?;
-                return Err(Failure::stopped(format!("the image of {title} is not made: stopped before the end")));
-            }
+        let ended = tokio::select! {
+            status = ended => Some(status),
+            signalled = up::wait_for_signal() => signalled.map(|()| None)?,
         };
+        let Some(status) = ended else {
+            stop(&mut child).await;
+            return Err(Failure::stopped(format!(
+                "the image of {title} is not made: stopped before the end"
+            )));
+        };
+        let status =
+            status.with_context(|| format!("cannot follow how the image of {title} is made"))?;
         if status.success() {
             return Ok(());
         }
         Err(anyhow!("{last}")
             .context(format!("the image of {title} cannot be made ({status})"))
             .into())
+    }
+}
+
+/// Has a script and what it has started end, and gives it time to remove its temporary files.
+async fn stop(script: &mut Child) {
+    let group = script.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    // It may have ended by itself meanwhile.
+    if let Some(group) = group
+        && kill_process_group(group, Signal::TERM).is_ok()
+    {
+        let _ = tokio::time::timeout(STOP, script.wait()).await;
     }
 }
 
