@@ -1,5 +1,5 @@
 //! The distribution's packages that the tests use for real: a hypervisor, a registry, a shell for
-//! guests, a second reader of squashfs, and kubectl, which not every distribution has.
+//! guests, curl, a second reader of squashfs, and kubectl, which not every distribution has.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -24,6 +24,11 @@ const NEEDS: &[Need] = &[
     Need {
         program: "busybox",
         package: "busybox-static",
+    },
+    // The guide to a first function calls it.
+    Need {
+        program: "curl",
+        package: "curl",
     },
     Need {
         program: "unsquashfs",

@@ -1,7 +1,7 @@
 //! The binary as its users have it: real guests, real requests, real signals.
 //!
-//! These tests need root, `qemu-system-x86_64`, the distribution's kernel package and those of Python, `busybox` and
-//! `docker-registry`; what is missing fails them with the way to install it.
+//! These tests need root, `qemu-system-x86_64`, the distribution's kernel package and those of Python and Node.js, `busybox`,
+//! `docker-registry`, `curl` and a C compiler; what is missing fails them with the way to install it.
 
 #[path = "../harness/mod.rs"]
 mod harness;
