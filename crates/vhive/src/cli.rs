@@ -104,6 +104,8 @@ pub(crate) enum Command {
     Load(Load),
     /// One page that compares runs of `vhive load --out`
     Report(Report),
+    /// Set up nodes and clusters of Kubernetes and Knative whose functions run in microVMs
+    Setup(Box<setup::cli::Setup>),
     /// Measure
     Bench {
         #[command(subcommand)]

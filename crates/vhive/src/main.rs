@@ -9,7 +9,9 @@ mod host;
 mod original_flags;
 mod output;
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -20,9 +22,19 @@ use crate::client::api::Api;
 use crate::exit::Outcome;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse_from(original_flags::translated(called_as::with_command(
-        std::env::args_os(),
-    )));
+    let mut words: Vec<OsString> =
+        original_flags::translated(called_as::with_command(std::env::args_os()));
+    // vHive's tool for set-up was a program of its own, and its flags are Go's.
+    if words
+        .first()
+        .is_some_and(|name| Path::new(name).ends_with("setup_tool"))
+    {
+        return ExitCode::from(setup::cli::setup_tool());
+    }
+    if words.get(1).is_some_and(|word| word == "setup") {
+        words = setup::cli::go_flags(words);
+    }
+    let cli = Cli::parse_from(words);
     // One TLS implementation for the server, the client and registries.
     if rustls::crypto::ring::default_provider()
         .install_default()
@@ -89,6 +101,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Deploy(args) => commands::deploy::run(global, args).await,
         Command::Load(args) => commands::load::run(global, args).await,
         Command::Report(args) => commands::report::run(args),
+        Command::Setup(args) => commands::setup::run(args).await,
         Command::Bench { command } => commands::bench::run(global, command).await,
     }
 }

@@ -16,5 +16,6 @@ pub(crate) mod load;
 pub(crate) mod logs;
 pub(crate) mod quickstart;
 pub(crate) mod report;
+pub(crate) mod setup;
 pub(crate) mod snapshot;
 pub(crate) mod up;
