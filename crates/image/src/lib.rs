@@ -22,4 +22,4 @@ pub use digest::Digest;
 pub use flatten::Limits;
 pub use manifest::Error as ManifestError;
 pub use reference::Reference;
-pub use store::{Error, Image, ImageInfo, Pin, RootImage, Store};
+pub use store::{BlobFolder, Error, Image, ImageInfo, Pin, RootImage, Store};

@@ -8,6 +8,7 @@
 //!   when the store is opened next ([`session`]), published content without a reference with
 //!   [`Store::gc`].
 
+mod elsewhere;
 mod error;
 mod gc;
 mod layout;
@@ -26,6 +27,7 @@ use crate::config::{self, ConfigFile, ImageConfig};
 use crate::manifest::{self, CONFIG_MAX, Descriptor, Document, MANIFEST_MAX, Manifest};
 use crate::{Digest, Reference};
 
+pub use elsewhere::BlobFolder;
 pub use error::Error;
 pub(crate) use error::is_disk_full;
 use layout::Layout;

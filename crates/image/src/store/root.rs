@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::layout::sync_folder;
-use super::{Error, Image, Store, is_disk_full};
+use super::{Error, Image, Staging, Store, is_disk_full};
 use crate::digest::Hasher;
 use crate::{Digest, Limits, flatten};
 
@@ -73,7 +73,7 @@ impl Store {
     }
 
     /// Opens the root and holds it. However many hold it, it is open once: each may be one of a thousand revisions.
-    fn open_root(&self, key: &Digest) -> Result<Option<RootImage>, Error> {
+    pub(super) fn open_root(&self, key: &Digest) -> Result<Option<RootImage>, Error> {
         let path = self.layout().root(key);
         let file = match self.inner.held.get(key) {
             Some(file) => file,
@@ -112,10 +112,25 @@ impl Store {
                 name: digest.to_string(),
             });
         }
+        self.flatten_to(image, key, &layers, &staging, limits)?
+            .map_err(|source| self.root_failed(image, &layers, source))
+    }
+
+    /// Makes the root of these layers. The caller holds its lock, and tells what is behind it when they cannot be applied.
+    pub(super) fn flatten_to(
+        &self,
+        image: &Image,
+        key: &Digest,
+        layers: &[flatten::Layer],
+        staging: &Staging,
+        limits: &Limits,
+    ) -> Result<Result<RootImage, flatten::Error>, Error> {
         let made = staging.folder().join("root.squashfs");
         let begun = std::time::Instant::now();
-        let flattened = flatten::flatten(&layers, &made, limits)
-            .map_err(|source| self.root_failed(image, &layers, source))?;
+        let flattened = match flatten::flatten(layers, &made, limits) {
+            Ok(flattened) => flattened,
+            Err(error) => return Ok(Err(error)),
+        };
 
         let path = self.layout().root(key);
         let file = File::open(&made).map_err(Error::io("open", &made))?;
@@ -132,12 +147,12 @@ impl Store {
         );
         let file = Arc::new(file);
         self.inner.held.put(key, &file);
-        Ok(RootImage {
+        Ok(Ok(RootImage {
             path,
             digest: key.clone(),
             size: flattened.size,
             _hold: file,
-        })
+        }))
     }
 
     /// Finds out whether a full disk or a damaged layer is behind the error.
@@ -147,13 +162,13 @@ impl Store {
         layers: &[flatten::Layer],
         source: flatten::Error,
     ) -> Error {
-        if let Some(full) = find_disk_full(&source) {
-            let size = |layer: &flatten::Layer| fs::metadata(&layer.path).map_or(0, |it| it.len());
-            return Error::DiskFull {
-                path: self.layout().root(&key(&image.layers)),
-                needed: layers.iter().map(size).sum(),
-                source: io::Error::from(full),
-            };
+        if find_disk_full(&source).is_some() {
+            return failed(
+                image,
+                self.layout().root(&key(&image.layers)),
+                layers,
+                source,
+            );
         }
         for (layer, digest) in layers.iter().zip(&image.layers) {
             if Self::is_damaged(layer, digest) {
@@ -165,16 +180,39 @@ impl Store {
                 };
             }
         }
-        Error::Root {
-            reference: image.reference.clone(),
-            source: Box::new(source),
-        }
+        failed(
+            image,
+            self.layout().root(&key(&image.layers)),
+            layers,
+            source,
+        )
     }
 
     fn is_damaged(layer: &flatten::Layer, digest: &Digest) -> bool {
         let mut hasher = HashingSink(Hasher::default());
         let copied = File::open(&layer.path).and_then(|mut file| io::copy(&mut file, &mut hasher));
         copied.is_ok() && hasher.0.finish() != *digest
+    }
+}
+
+/// Why the root at `path` could not be made: the disk is full, or something else.
+pub(super) fn failed(
+    image: &Image,
+    path: PathBuf,
+    layers: &[flatten::Layer],
+    source: flatten::Error,
+) -> Error {
+    if let Some(full) = find_disk_full(&source) {
+        let size = |layer: &flatten::Layer| fs::metadata(&layer.path).map_or(0, |it| it.len());
+        return Error::DiskFull {
+            path,
+            needed: layers.iter().map(size).sum(),
+            source: io::Error::from(full),
+        };
+    }
+    Error::Root {
+        reference: image.reference.clone(),
+        source: Box::new(source),
     }
 }
 
