@@ -174,6 +174,7 @@ impl Sandbox {
             phases: Mutex::default(),
             pid: OnceLock::new(),
             door: Door::default(),
+            exit: OnceLock::new(),
             snapshot: snapshot.clone(),
             well: AtomicBool::new(true),
             killed: AtomicBool::new(false),

@@ -17,7 +17,7 @@ use crate::exec::{Door, ExecError};
 use crate::logs::Log;
 use crate::network;
 use crate::snapshots::Snapshot;
-use crate::state::State;
+use crate::state::{Exit, State};
 
 /// How long one part of a start took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) pid: OnceLock<u32>,
     /// Where commands are run.
     pub(crate) door: Door,
+    pub(crate) exit: OnceLock<Exit>,
     /// What it is restored from.
     pub(crate) snapshot: Option<Arc<Snapshot>>,
     /// Whether its readiness probe has not failed since it was ready, or has succeeded again.
@@ -139,6 +140,11 @@ impl Handle {
     /// Connects to the function's port, from inside the instance's namespace. Fails with `NotConnected` when the
     /// instance has no network, or loses it meanwhile.
     pub async fn connect(&self) -> io::Result<TcpStream> {
+        self.connect_to(self.0.port).await
+    }
+
+    /// Connects to another port of the guest in the same way.
+    pub async fn connect_to(&self, port: u16) -> io::Result<TcpStream> {
         let namespace = self
             .0
             .namespace
@@ -149,7 +155,7 @@ impl Handle {
             return Err(io::ErrorKind::NotConnected.into());
         };
         tokio::select! {
-            stream = network::connect(&namespace, self.0.port) => stream,
+            stream = network::connect(&namespace, port) => stream,
             () = self.0.released.cancelled() => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -220,6 +226,11 @@ impl Handle {
     /// The function's log, for [`crate::logs::follow`].
     pub fn log(&self) -> &Log {
         &self.0.log
+    }
+
+    /// How the function's process ended, once it has, also when it was told to; `None` if the guest did not live to say so.
+    pub fn exit(&self) -> Option<Exit> {
+        self.0.exit.get().copied()
     }
 
     /// The hypervisor's process, once there is one.

@@ -561,11 +561,14 @@ impl Task {
     fn last_word(&mut self, said: Result<Said, agent::Error>) -> Event {
         let trouble = match said {
             Ok(Said::Exited(exited)) => {
+                let exit = Exit {
+                    code: exited.code,
+                    signal: exited.signal,
+                };
+                // The last message of the connection, and of a connection that has one there is no successor.
+                let _ = self.shared.exit.set(exit);
                 return Event::FunctionEnded {
-                    exit: Exit {
-                        code: exited.code,
-                        signal: exited.signal,
-                    },
+                    exit,
                     oom: exited.oom,
                 };
             }
