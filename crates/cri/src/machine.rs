@@ -1,0 +1,497 @@
+//! A container's microVM: what it is started with, and everything that goes on beside it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use image::{ImageConfig, RootImage};
+use sandbox::{
+    Checks, GuestFile, Handle, Memory, Probe, Process, Sandbox, SnapshotUse, Spec, State,
+};
+use sys::netns::NetNs;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tonic::{Code, Status};
+use tracing::warn;
+
+use crate::forward::Forward;
+use crate::log::{self, Reopen};
+use crate::mounts::{Mounts, Source};
+use crate::proto::runtime_v1 as cri;
+
+const DEFAULT_MEMORY_MIB: u32 = 256;
+/// Less does not boot a distribution's kernel.
+const LEAST_MEMORY_MIB: u32 = 96;
+const OPEN_FILES: u64 = 1_048_576;
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Kubelets probe; here a program that runs is a container that runs.
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+/// How often the folders that the kubelet writes are looked at; it itself takes a minute and more.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long the end of a log may take to be copied.
+const LAST_LINES: Duration = Duration::from_secs(5);
+/// The kubelet's annotation with the ports of a container (pkg/kubelet/kuberuntime/labels.go).
+const PORTS: &str = "io.kubernetes.container.ports";
+
+/// What a container asks for, read and ready to be started.
+pub(crate) struct Plan {
+    pub(crate) id: String,
+    pub(crate) process: Process,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) root: RootImage,
+    pub(crate) vcpus: u32,
+    pub(crate) memory_mib: u32,
+    pub(crate) ports: Vec<u16>,
+    pub(crate) snapshot: Option<SnapshotUse>,
+    /// The instance's own log.
+    pub(crate) log: PathBuf,
+    /// The kubelet's.
+    pub(crate) copy: Option<PathBuf>,
+}
+
+/// A container's microVM, from its start.
+pub(crate) struct Machine {
+    handle: Handle,
+    reopen: Option<Reopen>,
+    copying: std::sync::Mutex<Option<JoinHandle<()>>>,
+    /// Stops when the machine is dropped.
+    _updates: Option<tokio_util::task::AbortOnDropHandle<()>>,
+    forwards: std::sync::Mutex<Vec<Forward>>,
+    saveable: bool,
+    log: PathBuf,
+    /// As long as somebody may read from it.
+    _root: RootImage,
+}
+
+impl Plan {
+    /// Reads what a container asks for. `mounts` are read already, as that blocks.
+    pub(crate) fn of(
+        id: &str,
+        config: &cri::ContainerConfig,
+        pod: &cri::PodSandboxConfig,
+        image: &ImageConfig,
+        root: RootImage,
+        mounts: Mounts,
+    ) -> Self {
+        let resources = config.linux.as_ref().and_then(|it| it.resources.as_ref());
+        let mut files = mounts.files;
+        files.extend(resolv_conf(pod.dns_config.as_ref()));
+        let process = Process {
+            argv: argv(config, image),
+            env: env(config, image),
+            cwd: first(&config.working_dir, &image.workdir),
+            user: user(config).unwrap_or_else(|| image.user.clone()),
+            hostname: pod.hostname.clone(),
+            time_unix_us: 0,
+            files,
+            dns: Vec::new(),
+            rlimit_nofile: OPEN_FILES,
+            volumes: mounts.volumes,
+        };
+        Self {
+            id: id.to_owned(),
+            process,
+            sources: mounts.sources,
+            root,
+            vcpus: vcpus(resources),
+            memory_mib: memory_mib(resources),
+            ports: ports(config, pod, image),
+            snapshot: None,
+            log: PathBuf::new(),
+            copy: None,
+        }
+    }
+
+    /// Allows it to be restored from a snapshot, and one to be taken.
+    pub(crate) fn saved_as(&mut self, key: String, memory: Memory) {
+        self.snapshot = Some(SnapshotUse { key, memory });
+    }
+
+    /// Starts the instance; the pod's ports lead to it from now on. An error is what in the pod prevents that.
+    pub(crate) fn start(self, sandbox: &Sandbox, pod: &NetNs) -> Result<Machine, Status> {
+        let (target, targets) = watch::channel(None);
+        let mut forwards = Vec::new();
+        for port in &self.ports {
+            let forward = Forward::everywhere(pod, *port, targets.clone());
+            forwards.push(forward.map_err(|error| {
+                Status::failed_precondition(format!(
+                    "port {port} of the pod cannot be listened on: {error}; does another container of the pod?"
+                ))
+            })?);
+        }
+        let machine = self.launch(sandbox, forwards);
+        // Nobody is told that there is none any more: its connections break by themselves.
+        target.send_replace(Some(machine.handle.clone()));
+        drop(target);
+        Ok(machine)
+    }
+
+    /// Starts the instance.
+    pub(crate) fn launch(self, sandbox: &Sandbox, forwards: Vec<Forward>) -> Machine {
+        let port = self.ports.first().copied().unwrap_or(1);
+        let saveable = self.snapshot.is_some();
+        let handle = sandbox.start(Spec {
+            id: self.id,
+            root: self.root.path.clone(),
+            process: self.process,
+            vcpus: self.vcpus,
+            memory_mib: self.memory_mib,
+            log: self.log.clone(),
+            port,
+            probe: Probe::None,
+            checks: Checks::default(),
+            ready_deadline: READY_DEADLINE,
+            snapshot: self.snapshot,
+        });
+        let copy = self.copy.map(|path| log::copy(handle.log().clone(), path));
+        let (reopen, copying) = match copy {
+            Some((reopen, work)) => (Some(reopen), Some(tokio::spawn(work))),
+            None => (None, None),
+        };
+        let updates = (!self.sources.is_empty()).then(|| {
+            let work = tokio::spawn(update(handle.clone(), self.sources));
+            tokio_util::task::AbortOnDropHandle::new(work)
+        });
+        Machine {
+            handle,
+            reopen,
+            copying: std::sync::Mutex::new(copying),
+            _updates: updates,
+            forwards: std::sync::Mutex::new(forwards),
+            saveable,
+            log: self.log,
+            _root: self.root,
+        }
+    }
+}
+
+impl Machine {
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.handle.pid()
+    }
+
+    /// Waits until it has ended and everything it printed is in the kubelet's file.
+    pub(crate) async fn ended(&self) -> State {
+        self.handle.stopped().await;
+        let locked = |it: &std::sync::Mutex<Option<JoinHandle<()>>>| {
+            let mut copying = it.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            copying.take()
+        };
+        if let Some(copying) = locked(&self.copying)
+            && timeout(LAST_LINES, copying).await.is_err()
+        {
+            let instance = self.handle.id();
+            warn!(
+                instance,
+                "the end of a container's log was not copied in time"
+            );
+        }
+        let mut forwards = self
+            .forwards
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        forwards.clear();
+        self.handle.state()
+    }
+
+    pub(crate) async fn reopen_log(&self) -> Result<(), Status> {
+        let ended = || Status::failed_precondition("the container does not run any more");
+        let Some(reopen) = &self.reopen else {
+            return Ok(());
+        };
+        match reopen.reopen().await.ok_or_else(ended)? {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Status::internal(format!("cannot open its log: {error}"))),
+        }
+    }
+
+    /// Takes a snapshot of what was booted and is ready, if there is to be one: the next of its kind is restored from it.
+    pub(crate) async fn save(&self) {
+        if !self.saveable || self.handle.snapshot().is_some() {
+            return;
+        }
+        if let Err(error) = self.handle.save().await {
+            let (error, instance) = (crate::chain(&error), self.handle.id());
+            warn!(error, instance, "no snapshot was taken of a microVM");
+        }
+    }
+
+    /// Removes the instance's own log; the kubelet's is the kubelet's.
+    pub(crate) fn remove_log(&self) {
+        if let Err(error) = sandbox::logs::remove(&self.log) {
+            warn!(%error, log = %self.log.display(), "cannot remove an instance's log");
+        }
+    }
+}
+
+/// Tells the guest what is new in folders that the kubelet writes, for as long as it runs.
+async fn update(handle: Handle, mut sources: Vec<Source>) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = handle.stopped() => return,
+        }
+        let looked = tokio::task::spawn_blocking(move || {
+            let changed = sources.iter_mut().filter_map(Source::changed);
+            let changed: Vec<_> = changed.collect();
+            (sources, changed)
+        });
+        let Ok((back, changed)) = looked.await else {
+            return;
+        };
+        sources = back;
+        let mut contents = Vec::new();
+        for it in changed {
+            match it {
+                Ok(it) => contents.push(it),
+                Err(error) => {
+                    let error = crate::chain(&error);
+                    warn!(
+                        error,
+                        instance = handle.id(),
+                        "a volume cannot be read anew"
+                    );
+                }
+            }
+        }
+        if !contents.is_empty() {
+            handle.update(contents);
+        }
+    }
+}
+
+/// As Kubernetes has it: a command of one's own takes the image's arguments away too.
+fn argv(config: &cri::ContainerConfig, image: &ImageConfig) -> Vec<String> {
+    let mut argv = if config.command.is_empty() {
+        image.entrypoint.clone()
+    } else {
+        config.command.clone()
+    };
+    if !config.args.is_empty() {
+        argv.extend(config.args.iter().cloned());
+    } else if config.command.is_empty() {
+        argv.extend(image.cmd.iter().cloned());
+    }
+    argv
+}
+
+/// The image's environment with the container's over it, and a PATH if neither has one.
+fn env(config: &cri::ContainerConfig, image: &ImageConfig) -> Vec<(String, String)> {
+    let own = config.envs.iter().map(|it| {
+        let value = String::from_utf8_lossy(&it.value).into_owned();
+        (it.key.clone(), value)
+    });
+    let default = ("PATH".to_owned(), PATH.to_owned());
+    let mut env: Vec<(String, String)> = Vec::new();
+    for (name, value) in [default].into_iter().chain(image.env.clone()).chain(own) {
+        match env.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, current)) => *current = value,
+            None => env.push((name, value)),
+        }
+    }
+    env
+}
+
+fn first(own: &str, other: &str) -> String {
+    let chosen = if own.is_empty() { other } else { own };
+    chosen.to_owned()
+}
+
+fn user(config: &cri::ContainerConfig) -> Option<String> {
+    let context = config.linux.as_ref()?.security_context.as_ref()?;
+    let user = match &context.run_as_user {
+        Some(user) => user.value.to_string(),
+        None if context.run_as_username.is_empty() => return None,
+        None => context.run_as_username.clone(),
+    };
+    let group = context.run_as_group.as_ref();
+    Some(group.map_or(user.clone(), |group| format!("{user}:{}", group.value)))
+}
+
+/// The file that the pod's containers have, as the kubelet says it.
+fn resolv_conf(dns: Option<&cri::DnsConfig>) -> Option<GuestFile> {
+    let dns = dns.filter(|dns| !dns.servers.is_empty())?;
+    let mut text = String::new();
+    let mut line = |words: &[String], name: &str| {
+        if !words.is_empty() {
+            text.push_str(&format!("{name} {}\n", words.join(" ")));
+        }
+    };
+    line(&dns.searches, "search");
+    for server in &dns.servers {
+        line(std::slice::from_ref(server), "nameserver");
+    }
+    line(&dns.options, "options");
+    Some(GuestFile {
+        path: "/etc/resolv.conf".into(),
+        mode: 0o644,
+        contents: text.into_bytes(),
+    })
+}
+
+/// As many as the quota asks for, at least one.
+fn vcpus(resources: Option<&cri::LinuxContainerResources>) -> u32 {
+    let Some(resources) = resources.filter(|it| it.cpu_quota > 0 && it.cpu_period > 0) else {
+        return 1;
+    };
+    let (quota, period) = (resources.cpu_quota as u64, resources.cpu_period as u64);
+    quota.div_ceil(period).clamp(1, 64) as u32
+}
+
+fn memory_mib(resources: Option<&cri::LinuxContainerResources>) -> u32 {
+    let limit = resources.map_or(0, |it| it.memory_limit_in_bytes);
+    if limit <= 0 {
+        return DEFAULT_MEMORY_MIB;
+    }
+    let mib = (limit as u64).div_ceil(1 << 20);
+    u32::try_from(mib).unwrap_or(u32::MAX).max(LEAST_MEMORY_MIB)
+}
+
+/// Where the container listens: where it is told to (`PORT`, of Knative), and what its pod says of it; else what its image says.
+fn ports(
+    config: &cri::ContainerConfig,
+    pod: &cri::PodSandboxConfig,
+    image: &ImageConfig,
+) -> Vec<u16> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Port {
+        container_port: u16,
+        #[serde(default)]
+        protocol: String,
+    }
+    let told = config.envs.iter().find(|it| it.key == "PORT");
+    let told = told.and_then(|it| str::from_utf8(&it.value).ok()?.parse().ok());
+    let listed = config.annotations.get(PORTS);
+    let listed = listed.and_then(|text| serde_json::from_str::<Vec<Port>>(text).ok());
+    let listed: Vec<u16> = match listed {
+        Some(ports) => {
+            let tcp = |it: &Port| matches!(&*it.protocol, "" | "TCP");
+            let ports = ports.into_iter().filter(tcp);
+            ports.map(|it| it.container_port).collect()
+        }
+        // Who is no kubelet has no annotations, but tells the ports of the pod.
+        None if told.is_none() => {
+            let tcp = |it: &&cri::PortMapping| it.protocol() == cri::Protocol::Tcp;
+            let ports = pod.port_mappings.iter().filter(tcp);
+            ports
+                .filter_map(|it| u16::try_from(it.container_port).ok())
+                .collect()
+        }
+        None => Vec::new(),
+    };
+    let mut ports = Vec::new();
+    for port in told.into_iter().chain(listed) {
+        if port != 0 && !ports.contains(&port) {
+            ports.push(port);
+        }
+    }
+    if ports.is_empty() {
+        ports.clone_from(&image.exposed_ports);
+    }
+    ports
+}
+
+/// Why a start failed, as the kubelet is told.
+pub(crate) fn refused(failure: &sandbox::Failure) -> Status {
+    let code = match failure.reason {
+        sandbox::Reason::StartFailed => Code::FailedPrecondition,
+        sandbox::Reason::Refused => Code::Unavailable,
+        sandbox::Reason::BootTimedOut => Code::DeadlineExceeded,
+        _ => Code::Internal,
+    };
+    Status::new(
+        code,
+        format!("{}: {}", failure.reason.name(), failure.message),
+    )
+}
+
+/// Handles of machines are shared by calls that come at the same time.
+pub(crate) type Shared = Arc<Machine>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(envs: &[(&str, &str)]) -> cri::ContainerConfig {
+        let envs = envs.iter().map(|(key, value)| cri::KeyValue {
+            key: (*key).into(),
+            value: (*value).into(),
+        });
+        cri::ContainerConfig {
+            envs: envs.collect(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn the_ports_are_those_that_the_kubelet_tells_and_else_those_of_the_image() {
+        let image = ImageConfig {
+            exposed_ports: vec![80],
+            ..ImageConfig::default()
+        };
+        let mut pod = cri::PodSandboxConfig::default();
+        assert_eq!(ports(&config(&[]), &pod, &image), [80]);
+        pod.port_mappings = vec![cri::PortMapping {
+            container_port: 9000,
+            ..Default::default()
+        }];
+        assert_eq!(ports(&config(&[]), &pod, &image), [9000]);
+        // The others of a Knative pod are the proxy's.
+        assert_eq!(ports(&config(&[("PORT", "8080")]), &pod, &image), [8080]);
+        let mut told = config(&[("PORT", "8080")]);
+        let listed = r#"[{"name":"a","containerPort":8080,"protocol":"TCP"},{"containerPort":53,"protocol":"UDP"},{"containerPort":81}]"#;
+        told.annotations.insert(PORTS.into(), listed.into());
+        assert_eq!(ports(&told, &pod, &image), [8080, 81]);
+    }
+
+    #[test]
+    fn resources_become_whole_cpus_and_mebibytes() {
+        let resources = cri::LinuxContainerResources {
+            cpu_period: 100_000,
+            cpu_quota: 150_000,
+            memory_limit_in_bytes: (512 << 20) - 1,
+            ..Default::default()
+        };
+        assert_eq!(vcpus(Some(&resources)), 2);
+        assert_eq!(memory_mib(Some(&resources)), 512);
+        assert_eq!((vcpus(None), memory_mib(None)), (1, DEFAULT_MEMORY_MIB));
+    }
+
+    #[test]
+    fn the_containers_environment_goes_over_the_images() {
+        let image = ImageConfig {
+            env: vec![("A".into(), "1".into()), ("B".into(), "1".into())],
+            ..ImageConfig::default()
+        };
+        let merged = env(&config(&[("A", "2")]), &image);
+        assert_eq!(merged[0].0, "PATH");
+        assert_eq!(
+            merged[1..],
+            [("A".into(), "2".into()), ("B".into(), "1".into())]
+        );
+    }
+
+    #[test]
+    fn a_command_of_ones_own_takes_the_images_arguments_away() {
+        let image = ImageConfig {
+            entrypoint: vec!["/e".into()],
+            cmd: vec!["c".into()],
+            ..ImageConfig::default()
+        };
+        let mut own = config(&[]);
+        assert_eq!(argv(&own, &image), ["/e", "c"]);
+        own.args = vec!["a".into()];
+        assert_eq!(argv(&own, &image), ["/e", "a"]);
+        own.command = vec!["/o".into()];
+        own.args.clear();
+        assert_eq!(argv(&own, &image), ["/o"]);
+    }
+}

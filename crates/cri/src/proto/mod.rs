@@ -1,0 +1,13 @@
+//! What goes over the wire, of the CRI and of containerd.
+
+pub(crate) mod containerd;
+
+/// The messages of the CRI that are read or written here. Written by `proto/generate`.
+#[allow(
+    clippy::pedantic,
+    dead_code,
+    unreachable_pub,
+    reason = "written by a program, and whole where a message is used in part"
+)]
+#[rustfmt::skip]
+pub(crate) mod runtime_v1;
