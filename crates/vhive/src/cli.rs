@@ -106,11 +106,58 @@ pub(crate) enum Command {
     Report(Report),
     /// Set up nodes and clusters of Kubernetes and Knative whose functions run in microVMs
     Setup(Box<setup::cli::Setup>),
+    /// Be the CRI endpoint of a kubelet: function containers run in microVMs, everything else in containerd
+    Cri(Cri),
     /// Measure
     Bench {
         #[command(subcommand)]
         command: Bench,
     },
+}
+
+/// The kubelet's door.
+#[derive(Debug, Args)]
+pub(crate) struct Cri {
+    /// The socket that the kubelet is told (--container-runtime-endpoint)
+    #[arg(
+        long,
+        default_value = "/etc/vhive-cri/vhive-cri.sock",
+        value_name = "FILE"
+    )]
+    pub(crate) socket: PathBuf,
+    /// containerd's socket
+    #[arg(
+        long,
+        default_value = "/run/containerd/containerd.sock",
+        value_name = "FILE"
+    )]
+    pub(crate) containerd: PathBuf,
+    /// Where vHive's own services listen, proto.Orchestrator on this port and the forwarding greeter on the next; 0 for neither
+    #[arg(long, default_value_t = 3333, value_name = "PORT")]
+    pub(crate) orchestrator: u16,
+    /// Namespaces with a tap kept ready for new microVMs
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub(crate) net_pool_size: usize,
+    /// What all snapshots together may take on disk, in GiB; those not used for longest go first
+    #[arg(long, default_value_t = 20, value_name = "GIB")]
+    pub(crate) snapshot_space: u64,
+    /// Hypervisors kept ready for each shape of machine that is restored
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) spare_hypervisors: usize,
+    /// How guests run: hardware virtualisation, emulation, or whichever works here
+    #[arg(long, default_value = "auto")]
+    pub(crate) accel: AccelChoice,
+    /// The QEMU binary, if not the one on PATH
+    #[arg(long, value_name = "FILE")]
+    pub(crate) qemu: Option<PathBuf>,
+    /// How the memory of a restored container arrives: auto, file, lazy or reap. Without, and without --snapshots, none is saved
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) memory: Option<node::Memory>,
+    #[command(flatten)]
+    pub(crate) original: OriginalFlags,
+    /// Of vHive's, and without effect: snapshotter, memory saving, requests until then, pinned functions, interface, prefixes, sandbox
+    #[arg(long, hide = true, value_name = "ANY")]
+    pub(crate) ignored: Vec<String>,
 }
 
 /// How a node is run.

@@ -22,8 +22,8 @@ use crate::client::api::Api;
 use crate::exit::Outcome;
 
 fn main() -> ExitCode {
-    let mut words: Vec<OsString> =
-        original_flags::translated(called_as::with_command(std::env::args_os()));
+    let words = original_flags::of_orchestrator(called_as::with_command(std::env::args_os()));
+    let mut words: Vec<OsString> = original_flags::translated(words);
     // vHive's tool for set-up was a program of its own, and its flags are Go's.
     if words
         .first()
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 fn log_filter(cli: &Cli) -> &str {
     match (&cli.global.log, &cli.command) {
         (Some(filter), _) => filter,
-        (None, Command::Up(_)) => "info",
+        (None, Command::Up(_) | Command::Cri(_)) => "info",
         (None, Command::Load(load)) if load.dbg => "load=debug,warn",
         (None, _) => "warn",
     }
@@ -102,6 +102,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Load(args) => commands::load::run(global, args).await,
         Command::Report(args) => commands::report::run(args),
         Command::Setup(args) => commands::setup::run(args).await,
+        Command::Cri(args) => commands::cri::run(global, args).await,
         Command::Bench { command } => commands::bench::run(global, command).await,
     }
 }

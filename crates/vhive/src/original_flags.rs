@@ -41,6 +41,75 @@ const INVOKER: &[(&str, &str)] = &[
 /// Flags that take no value but what Go calls a boolean.
 const SWITCHES: &[&str] = &["profile", "trace", "dbg"];
 
+/// Of the orchestrator alone, which is `vhive cri` here.
+const CRI_FLAGS: &[(&str, &str)] = &[("criSock", "--socket"), ("dbg", "--log=debug")];
+/// Without effect here: there is no snapshotter, kubelets decide how long a function lives, all memory is mapped and so shared, each
+/// microVM has a network of its own, and what runs it is found out.
+const IGNORED: &[&str] = &[
+    "ss",
+    "ms",
+    "st",
+    "hn",
+    "hostIface",
+    "sandbox",
+    "vethPrefix",
+    "clonePrefix",
+    "dockerCredentials",
+];
+/// Those of them that are switches, and have no value as a word of its own.
+const IGNORED_SWITCHES: &[&str] = &["ms"];
+
+/// The command line of vHive's orchestrator, which has flags and no command, as one of `vhive cri`; any other as it is.
+pub(crate) fn of_orchestrator(arguments: Vec<OsString>) -> Vec<OsString> {
+    let theirs = |name: &str| {
+        let known = FLAGS.iter().chain(CRI_FLAGS);
+        known.map(|(theirs, _)| *theirs).any(|it| it == name) || IGNORED.contains(&name)
+    };
+    let first = arguments.get(1).and_then(|it| it.to_str());
+    // Those of several letters, written as Go does or as we do, cannot be taken for anything of ours.
+    let is_theirs = first.and_then(flag).is_some_and(|(name, _)| theirs(name));
+    if !is_theirs {
+        return arguments;
+    }
+    let mut words = arguments.into_iter();
+    let mut translated: Vec<OsString> = words.next().into_iter().collect();
+    translated.push("cri".into());
+    while let Some(word) = words.next() {
+        let Some((name, value)) = word.to_str().and_then(flag) else {
+            translated.push(word);
+            continue;
+        };
+        if IGNORED.contains(&name) {
+            if value.is_none() && !IGNORED_SWITCHES.contains(&name) {
+                words.next();
+            }
+            translated.push(format!("--ignored={name}").into());
+            continue;
+        }
+        match CRI_FLAGS.iter().find(|(theirs, _)| *theirs == name) {
+            Some((_, ours)) => {
+                let off = value == Some("false");
+                let value = value.filter(|value| *value != "true" && !off);
+                let ours = value.map_or((*ours).to_owned(), |value| format!("{ours}={value}"));
+                // A switch that is off is as if it were not there.
+                translated.extend((!off).then(|| ours.into()));
+            }
+            None => translated.push(word),
+        }
+    }
+    translated
+}
+
+/// A flag's name and value, with one dash or two.
+fn flag(argument: &str) -> Option<(&str, Option<&str>)> {
+    let flag = argument.strip_prefix('-')?;
+    let flag = flag.strip_prefix('-').unwrap_or(flag);
+    Some(match flag.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (flag, None),
+    })
+}
+
 /// The command line with such flags in the other form. Both `-name value` and `-name=value` are understood, with one dash or two.
 pub(crate) fn translated(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let arguments: Vec<_> = arguments.into_iter().collect();
@@ -72,13 +141,8 @@ enum Translated {
 }
 
 fn translate(argument: &str, flags: &[(&str, &str)]) -> Translated {
-    let Some(flag) = argument.strip_prefix('-') else {
+    let Some((name, value)) = flag(argument) else {
         return Translated::Same;
-    };
-    let flag = flag.strip_prefix('-').unwrap_or(flag);
-    let (name, value) = match flag.split_once('=') {
-        Some((name, value)) => (name, Some(value)),
-        None => (flag, None),
     };
     let Some((_, ours)) = flags.iter().find(|(theirs, _)| *theirs == name) else {
         return Translated::Same;
@@ -136,6 +200,50 @@ mod tests {
         );
         let words = ["vhive", "invoke", "x", "-time", "3"];
         assert_eq!(translated_words(&words), words);
+    }
+
+    #[test]
+    fn flags_without_a_command_are_the_orchestrators() {
+        let of = |words: &[&str]| {
+            let words = of_orchestrator(words.iter().map(OsString::from).collect());
+            translated(words)
+                .into_iter()
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            of(&[
+                "vhive",
+                "-ss",
+                "devmapper",
+                "-dbg",
+                "-ms=true",
+                "-snapshots",
+                "-criSock",
+                "/s",
+                "-netPoolSize=3"
+            ]),
+            [
+                "vhive",
+                "cri",
+                "--ignored=ss",
+                "--log=debug",
+                "--ignored=ms",
+                "--snapshots",
+                "--socket",
+                "/s",
+                "--net-pool-size=3"
+            ]
+        );
+        for ours in [
+            &["vhive"][..],
+            &["vhive", "--help"],
+            &["vhive", "up", "-snapshots"],
+            &["vhive", "--data-dir", "/x", "up"],
+        ] {
+            let words: Vec<OsString> = ours.iter().map(OsString::from).collect();
+            assert_eq!(of_orchestrator(words.clone()), words);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod bench;
+pub(crate) mod cri;
 pub(crate) mod delete;
 pub(crate) mod deploy;
 pub(crate) mod describe;
