@@ -1,5 +1,5 @@
 //! The distribution's packages that the tests use for real: a hypervisor, a registry, a shell for
-//! guests, curl, a second reader of squashfs, and kubectl, which not every distribution has.
+//! guests, curl, a second reader of squashfs, containerd with what it needs for pods, and kubectl, which not every distribution has.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -34,7 +34,22 @@ const NEEDS: &[Need] = &[
         program: "unsquashfs",
         package: "squashfs-tools",
     },
+    Need {
+        program: "containerd",
+        package: "containerd",
+    },
+    Need {
+        program: "runc",
+        package: "runc",
+    },
+    Need {
+        program: CNI_PLUGIN,
+        package: "containernetworking-plugins",
+    },
 ];
+
+/// The plugins are in a folder of their own.
+const CNI_PLUGIN: &str = "/usr/lib/cni/ptp";
 
 const KUBECTL: Need = Need {
     program: "kubectl",
