@@ -13,6 +13,7 @@
 //!
 //! What is not read here passes as it is, with methods and fields that this version knows nothing of.
 
+mod connection;
 mod container;
 mod forward;
 mod grpc;
@@ -22,6 +23,7 @@ mod log;
 mod machine;
 mod method;
 mod mounts;
+mod orchestrator;
 mod pod;
 mod proto;
 mod registry;
@@ -32,6 +34,7 @@ mod stats;
 mod upstream;
 mod wire;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +48,7 @@ pub use listener::Error as ListenError;
 pub use state::Error as StateError;
 
 use crate::images::Images;
+use crate::orchestrator::Orchestrator;
 use crate::registry::Registry;
 use crate::service::Inner;
 use crate::state::State;
@@ -64,6 +68,8 @@ pub struct Config {
     pub sandbox: Sandbox,
     /// How the memory of restored instances arrives; without, nothing is saved or restored.
     pub memory: Option<Memory>,
+    /// The port, of the loopback, where the original's `proto.Orchestrator` is served; its forwarding greeter on the next. 0 is any.
+    pub orchestrator: Option<u16>,
 }
 
 /// Why there is no endpoint.
@@ -72,6 +78,17 @@ pub enum Error {
     /// Nobody can listen at the socket.
     #[error("the CRI socket is not to be had")]
     Listen(#[from] ListenError),
+    /// Nobody can listen for the original's services.
+    #[error(
+        "cannot listen on port {port} or the next of the loopback; name another with --orchestrator, or 0 for none"
+    )]
+    Orchestrator {
+        /// The first port.
+        port: u16,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// What was known before cannot be read.
     #[error("the state of pods cannot be read")]
     State(#[from] StateError),
@@ -85,11 +102,17 @@ pub(crate) struct Cri(Arc<Inner>);
 pub struct Server {
     cri: Cri,
     sandbox: Sandbox,
+    orchestrator: Vec<SocketAddr>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Server {
+    /// Where the original's services listen.
+    pub fn orchestrator(&self) -> &[SocketAddr] {
+        &self.orchestrator
+    }
+
     /// Reads what is known of pods and begins to listen. What had been running in microVMs ended with the process that ran them, and
     /// is reported as ended. Must be called in a tokio runtime.
     pub async fn start(config: Config) -> Result<Self, Error> {
@@ -97,6 +120,13 @@ impl Server {
         let state = State::open(&config.state_dir)?;
         let registry = Registry::restored(&state)?;
         let orphans = state.guests()?;
+        let orchestrator = match config.orchestrator {
+            Some(port) => orchestrator::listen(port)
+                .await
+                .map(Vec::from)
+                .map_err(|source| Error::Orchestrator { port, source })?,
+            None => Vec::new(),
+        };
         let listener = listener::listen(&config.socket).await?;
         let cri = Cri(Arc::new(Inner::new(
             Images::new(upstream.clone(), config.images),
@@ -117,6 +147,12 @@ impl Server {
                 () = ended.cancelled() => {}
             }
         });
+        let by_hand = Orchestrator::new(cri.clone());
+        let addresses = orchestrator.iter().filter_map(|it| it.local_addr().ok());
+        let addresses = addresses.collect();
+        for listener in orchestrator {
+            tasks.spawn(by_hand.clone().serve(listener, stop.clone()));
+        }
         tasks.spawn(listener::serve(
             listener,
             cri.clone(),
@@ -126,6 +162,7 @@ impl Server {
         Ok(Self {
             cri,
             sandbox: config.sandbox,
+            orchestrator: addresses,
             stop,
             tasks,
         })

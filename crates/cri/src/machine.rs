@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use image::{ImageConfig, RootImage};
 use sandbox::{
-    Checks, GuestFile, Handle, Memory, Probe, Process, Sandbox, SnapshotUse, Spec, State,
+    Checks, Command, ExecEnd, ExecError, GuestFile, Handle, Limits, MAX_EXEC_OUTPUT, Memory, Probe,
+    Process, Sandbox, SnapshotUse, Spec, State,
 };
 use sys::netns::NetNs;
 use tokio::sync::watch;
@@ -43,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) vcpus: u32,
     pub(crate) memory_mib: u32,
     pub(crate) ports: Vec<u16>,
+    /// It is ready when somebody listens on the first of its ports, and not when its program runs.
+    pub(crate) listens: bool,
     pub(crate) snapshot: Option<SnapshotUse>,
     /// The instance's own log.
     pub(crate) log: PathBuf,
@@ -88,6 +91,7 @@ impl Plan {
             dns: Vec::new(),
             rlimit_nofile: OPEN_FILES,
             volumes: mounts.volumes,
+            limits: limits(resources),
         };
         Self {
             id: id.to_owned(),
@@ -97,6 +101,7 @@ impl Plan {
             vcpus: vcpus(resources),
             memory_mib: memory_mib(resources),
             ports: ports(config, pod, image),
+            listens: false,
             snapshot: None,
             log: PathBuf::new(),
             copy: None,
@@ -139,7 +144,11 @@ impl Plan {
             memory_mib: self.memory_mib,
             log: self.log.clone(),
             port,
-            probe: Probe::None,
+            probe: if self.listens {
+                Probe::Tcp { port }
+            } else {
+                Probe::None
+            },
             checks: Checks::default(),
             ready_deadline: READY_DEADLINE,
             snapshot: self.snapshot,
@@ -197,6 +206,48 @@ impl Machine {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         forwards.clear();
         self.handle.state()
+    }
+
+    /// Runs a command beside what runs in the guest, to its end.
+    pub(crate) async fn exec(
+        &self,
+        argv: Vec<String>,
+        timeout: Option<Duration>,
+    ) -> Result<cri::ExecSyncResponse, Status> {
+        let command = Command {
+            argv,
+            timeout,
+            max_output: MAX_EXEC_OUTPUT,
+            ..Command::default()
+        };
+        let executed = self.handle.exec(command).await.map_err(|error| {
+            let text = crate::chain(&error);
+            match error {
+                ExecError::NotRunning => Status::failed_precondition(text),
+                ExecError::Guest(_) => Status::unavailable(text),
+            }
+        })?;
+        let exit_code = match executed.end {
+            ExecEnd::Exited { code } => code,
+            ExecEnd::Signaled { signal } => 128 + signal,
+            // The kubelet counts a probe as failed by this code.
+            ExecEnd::TimedOut => {
+                return Err(Status::deadline_exceeded(
+                    "the command was killed: its time was over",
+                ));
+            }
+            ExecEnd::NotStarted(failed) => {
+                return Err(Status::unknown(format!(
+                    "the command could not be started: {}: {}",
+                    failed.stage, failed.message
+                )));
+            }
+        };
+        Ok(cri::ExecSyncResponse {
+            stdout: executed.stdout,
+            stderr: executed.stderr,
+            exit_code,
+        })
     }
 
     pub(crate) async fn reopen_log(&self) -> Result<(), Status> {
@@ -343,6 +394,24 @@ fn vcpus(resources: Option<&cri::LinuxContainerResources>) -> u32 {
     };
     let (quota, period) = (resources.cpu_quota as u64, resources.cpu_period as u64);
     quota.div_ceil(period).clamp(1, 64) as u32
+}
+
+/// What its control group in the guest says: what the machine has beyond that is its kernel's.
+fn limits(resources: Option<&cri::LinuxContainerResources>) -> Limits {
+    let Some(resources) = resources else {
+        return Limits::default();
+    };
+    let positive = |value: i64| u64::try_from(value).unwrap_or(0);
+    let (quota, period) = (
+        positive(resources.cpu_quota),
+        positive(resources.cpu_period),
+    );
+    Limits {
+        memory_bytes: positive(resources.memory_limit_in_bytes),
+        cpu_milli: (quota * 1000).checked_div(period).unwrap_or(0),
+        // The kubelet has made shares of it, of which a processor has 1024.
+        cpu_request_milli: positive(resources.cpu_shares) * 1000 / 1024,
+    }
 }
 
 fn memory_mib(resources: Option<&cri::LinuxContainerResources>) -> u32 {

@@ -180,9 +180,17 @@ impl Cri {
             }
             Method::ListContainerStats => self.list_container_stats(request).await,
             Method::Status => self.status(request).await,
+            Method::ExecSync => {
+                let asked: cri::ExecSyncRequest = read(&request)?;
+                let Some(ours) = self.0.registry.container(&asked.container_id) else {
+                    return self.forward(method, request).await;
+                };
+                let timeout = u64::try_from(asked.timeout).ok().filter(|it| *it != 0);
+                let timeout = timeout.map(Duration::from_secs);
+                answer(&running(&ours)?.exec(asked.cmd, timeout).await?)
+            }
             // All of these have it in field 1.
             Method::UpdateContainerResources
-            | Method::ExecSync
             | Method::Exec
             | Method::Attach
             | Method::CheckpointContainer => {
@@ -641,7 +649,7 @@ fn read<M: Message + Default>(request: &Request<Bytes>) -> Result<M, Status> {
     M::decode(request.get_ref().clone()).map_err(malformed)
 }
 
-fn answer(message: &impl Message) -> Result<Bytes, Status> {
+pub(crate) fn answer(message: &impl Message) -> Result<Bytes, Status> {
     Ok(message.encode_to_vec().into())
 }
 

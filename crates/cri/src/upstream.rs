@@ -8,11 +8,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::uri::{PathAndQuery, Uri};
+use http::uri::PathAndQuery;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::client::conn::http2::SendRequest;
 use prost::Message;
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
@@ -21,14 +20,11 @@ use tonic::{Status, Streaming};
 use tower::Service;
 use tracing::debug;
 
+use crate::connection;
 use crate::grpc::{Body, MAX_MESSAGE, Raw};
 
 /// It listens as soon as it starts.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Lists of many containers are a megabyte and more: they are not to wait for the window to open.
-const WINDOW: u32 = 4 << 20;
-/// A status carries its message in a header, and containerd puts whole outputs of hooks there.
-const HEADERS: u32 = 1 << 20;
 
 /// Why containerd was not asked.
 #[derive(Debug, thiserror::Error)]
@@ -73,12 +69,7 @@ impl Upstream {
     /// Passes a request on, with its body as it comes, and returns the response as it comes.
     pub(crate) async fn pass(&self, request: Request<Body>) -> Result<Response<Incoming>, Error> {
         let mut sender = self.connection().await?;
-        let (mut parts, body) = request.into_parts();
-        // A Unix socket has no host; the scheme has to be there.
-        let path = parts.uri.path_and_query().cloned();
-        parts.uri = origin_form(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
-        let request = Request::from_parts(parts, body);
-        let sent = sender.send_request(request).await;
+        let sent = sender.send_request(connection::addressed(request)).await;
         sent.map_err(|source| Error::Broken {
             socket: self.0.socket.clone(),
             source,
@@ -145,12 +136,7 @@ impl Upstream {
                 socket: socket(),
                 source,
             })?;
-        let handshake = http2::Builder::new(TokioExecutor::new())
-            .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(4 * WINDOW)
-            .max_header_list_size(HEADERS)
-            .handshake(TokioIo::new(stream))
-            .await;
+        let handshake = connection::handshake(stream).await;
         let (sender, connection) = handshake.map_err(|source| Error::Handshake {
             socket: socket(),
             source,
@@ -177,15 +163,6 @@ pub(crate) fn decode<R: Message + Default>(path: &str, answer: &[u8]) -> Result<
             "containerd's answer to {path} makes no sense: {error}"
         ))
     })
-}
-
-fn origin_form(path: PathAndQuery) -> Uri {
-    let built = Uri::builder()
-        .scheme("http")
-        .authority("localhost")
-        .path_and_query(path)
-        .build();
-    built.unwrap_or_default()
 }
 
 /// For calls that are made through tonic.

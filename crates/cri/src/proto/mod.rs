@@ -1,6 +1,7 @@
-//! What goes over the wire, of the CRI and of containerd.
+//! What goes over the wire, of the CRI, of containerd and of the original vHive.
 
 pub(crate) mod containerd;
+pub(crate) mod vhive;
 
 /// The messages of the CRI that are read or written here. Written by `proto/generate`.
 #[allow(

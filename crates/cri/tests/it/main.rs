@@ -6,6 +6,7 @@ mod containerd;
 mod native;
 mod proxy;
 mod rig;
+mod seed;
 
 /// The messages, as the endpoint has them.
 #[allow(clippy::pedantic, dead_code, unreachable_pub, reason = "written by a program")]

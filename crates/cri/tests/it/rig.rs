@@ -68,6 +68,19 @@ impl Rig {
         self.client = Client::connect(&socket(&self.folder)).await;
     }
 
+    /// A client of the original's services.
+    pub(crate) async fn orchestrator(&self) -> Client {
+        let address = self.server.as_ref().unwrap().orchestrator()[0];
+        Client::over(tokio::net::TcpStream::connect(address).await.unwrap()).await
+    }
+
+    /// What an endpoint has saved.
+    pub(crate) fn snapshots(&self) -> usize {
+        let entries = std::fs::read_dir(self.folder.path().join("snapshots")).unwrap();
+        let folders = entries.filter(|it| it.as_ref().unwrap().file_type().unwrap().is_dir());
+        folders.count()
+    }
+
     /// Where pods have their logs.
     pub(crate) fn logs(&self) -> PathBuf {
         self.folder.path().join("logs")
@@ -256,7 +269,8 @@ async fn start(
             state_dir: path.join("state"),
             images: Store::open(&path.join("images")).unwrap(),
             sandbox: sandbox.clone(),
-            memory: None,
+            memory: Some(sandbox::Memory::File),
+            orchestrator: Some(0),
         };
         match Server::start(config).await {
             Err(cri::Error::State(cri::StateError::InUse { .. })) => {

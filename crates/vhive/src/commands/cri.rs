@@ -38,6 +38,7 @@ pub(crate) async fn run(global: &Global, args: &Cri) -> Outcome {
         images: image::Store::open(&folder.join("images"))?,
         sandbox,
         memory,
+        orchestrator: (args.orchestrator != 0).then_some(args.orchestrator),
     })
     .await?;
     eprintln!("the CRI endpoint listens on {}", args.socket.display());
