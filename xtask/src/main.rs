@@ -2,13 +2,15 @@
 
 mod cargo;
 mod conformance;
-mod knative_client;
+mod go_client;
 mod packages;
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+
+use crate::go_client::{CRICTL, KN};
 
 /// The project's own chores.
 #[derive(Parser)]
@@ -64,7 +66,8 @@ fn install_clients() -> Result<Vec<LeftOut>> {
             packages::KUBECTL_TESTS,
             packages::install_kubectl(),
         ),
-        ("kn", knative_client::TESTS, knative_client::install()),
+        (KN.name, KN.tests, KN.install()),
+        (CRICTL.name, CRICTL.tests, CRICTL.install()),
     ] {
         match installed {
             Ok(()) => {}
