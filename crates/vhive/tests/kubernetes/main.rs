@@ -1,4 +1,4 @@
-//! A node as `kubectl` and `kn` have it: the real tools, what they print, and how they exit.
+//! A node as `kubectl`, `kn` and `crictl` have it: the real tools, what they print, and how they exit.
 //!
 //! Besides what the other tests need, these need `kubectl` (the package `kubernetes-client`) and `kn` (which `cargo xtask test` builds);
 //! where one is missing its tests fail and say so.
@@ -10,6 +10,7 @@
 mod harness;
 
 mod cluster;
+mod crictl;
 mod kn;
 mod kubectl;
 mod long_running;
