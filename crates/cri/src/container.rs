@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use sandbox::{Exit, Failure, Reason};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::machine::Machine;
 use crate::pod::Pod;
@@ -24,9 +25,9 @@ pub(crate) struct Container {
     pub(crate) config: cri::ContainerConfig,
     /// Held by whoever starts, stops or removes it.
     pub(crate) turn: tokio::sync::Mutex<()>,
-    pub(crate) record: Mutex<Record>,
+    record: watch::Sender<Record>,
     /// From the start until it is removed.
-    pub(crate) machine: Mutex<Option<Arc<Machine>>>,
+    machine: Mutex<Option<Arc<Machine>>>,
 }
 
 /// How far a container has come. Times are nanoseconds since 1970; 0 is not yet.
@@ -170,24 +171,27 @@ impl Container {
             pod,
             config,
             turn: tokio::sync::Mutex::default(),
-            record: Mutex::new(record),
+            record: watch::Sender::new(record),
             machine: Mutex::default(),
         }
     }
 
     pub(crate) fn record(&self) -> Record {
-        self.locked().clone()
+        self.record.borrow().clone()
     }
 
     /// Changes the record, and returns what it is then.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Record)) -> Record {
-        let mut record = self.locked();
-        change(&mut record);
-        record.clone()
+        self.record.send_modify(change);
+        self.record()
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, Record> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until it does not run.
+    pub(crate) async fn ended(&self) {
+        let mut record = self.record.subscribe();
+        let running = ContainerState::ContainerRunning;
+        // The sender is in `self`, so it cannot be gone.
+        let _ = record.wait_for(|it| it.state() != running).await;
     }
 
     pub(crate) fn machine(&self) -> Option<Arc<Machine>> {

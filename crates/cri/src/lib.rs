@@ -24,6 +24,7 @@ mod machine;
 mod method;
 mod mounts;
 mod orchestrator;
+mod plan;
 mod pod;
 mod proto;
 mod registry;
@@ -66,6 +67,8 @@ pub struct Config {
     pub images: Store,
     /// What runs microVMs.
     pub sandbox: Sandbox,
+    /// The runtime handlers whose pods are ours; others are containerd's to know.
+    pub handlers: Vec<String>,
     /// How the memory of restored instances arrives; without, nothing is saved or restored.
     pub memory: Option<Memory>,
     /// The port, of the loopback, where the original's `proto.Orchestrator` is served; its forwarding greeter on the next. 0 is any.
@@ -134,6 +137,7 @@ impl Server {
             registry,
             state,
             config.sandbox.clone(),
+            config.handlers,
             config.memory,
         )));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());

@@ -1,8 +1,8 @@
 //! What the kubelet mounts into a container, in the form that a guest can have: it shares no file system with the host.
 //!
-//! * A folder that the kubelet writes (ConfigMap, Secret, projected, downward API) becomes one of the guest's that the host writes, and
+//! * A folder that the kubelet writes (`ConfigMap`, `Secret`, projected, downward API) becomes one of the guest's that the host writes, and
 //!   is written again when it changes.
-//! * An emptyDir becomes a folder in the guest's memory, which other containers of the pod do not see.
+//! * An `emptyDir` becomes a folder in the guest's memory, which other containers of the pod do not see.
 //! * A file is copied once. `/dev/termination-log` is left out: what is written there stays in the guest.
 
 use std::fs;
@@ -14,10 +14,10 @@ use tonic::Status;
 
 use crate::proto::runtime_v1 as cri;
 
-/// By the kubelet's layout (pkg/volume/util, `GetPluginDir`): the name of the volume's kind is in its path.
+/// By the kubelet's layout (`pkg/volume/util`): the name of the volume's kind is in its path.
 const EMPTY_DIR: &str = "kubernetes.io~empty-dir";
 const TERMINATION_LOG: &str = "/dev/termination-log";
-/// The kubelet swaps this link when it has written everything (pkg/volume/util/atomic_writer.go).
+/// The kubelet swaps this link when it has written everything (`pkg/volume/util/atomic_writer.go`).
 const DATA: &str = "..data";
 
 /// A mount cannot be had in a guest.

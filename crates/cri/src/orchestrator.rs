@@ -25,8 +25,9 @@ use tonic::Status;
 use tracing::{debug, warn};
 
 use crate::grpc::{self, Body, Raw};
-use crate::machine::{self, Machine, Plan};
+use crate::machine::{self, Machine};
 use crate::mounts::Mounts;
+use crate::plan::Plan;
 use crate::proto::runtime_v1 as cri;
 use crate::proto::vhive::{self, FWD_HELLO, SAY_HELLO, START_VM, STOP_SINGLE_VM, STOP_VMS};
 use crate::service::{answer, malformed, new_id};
@@ -107,7 +108,7 @@ impl Orchestrator {
                 } else {
                     format!("{} was running already", asked.id)
                 };
-                answer(&vhive::StartVmResp { message, profile })
+                Ok(answer(&vhive::StartVmResp { message, profile }))
             }
             STOP_SINGLE_VM => {
                 let asked = vhive::StopSingleVmReq::decode(message).map_err(malformed)?;
@@ -117,22 +118,22 @@ impl Orchestrator {
                 })?;
                 end(&machine).await;
                 let message = format!("stopped {}", asked.id);
-                answer(&vhive::Status { message })
+                Ok(answer(&vhive::Status { message }))
             }
             STOP_VMS => {
                 let machines: Vec<_> = self.machines().drain().map(|(_, it)| it).collect();
                 futures_util::future::join_all(machines.iter().map(|it| end(it))).await;
                 let message = format!("stopped {} microVMs", machines.len());
-                answer(&vhive::Status { message })
+                Ok(answer(&vhive::Status { message }))
             }
             FWD_HELLO => {
                 let asked = vhive::FwdHelloReq::decode(message).map_err(malformed)?;
                 let (_, is_cold_start) = self.start(&asked.id, &asked.image).await?;
                 let payload = self.greet(&asked.id, asked.payload).await?;
-                answer(&vhive::FwdHelloResp {
+                Ok(answer(&vhive::FwdHelloResp {
                     is_cold_start,
                     payload,
-                })
+                }))
             }
             _ => Err(Status::unimplemented(format!(
                 "{path} is not served here: {START_VM}, {STOP_SINGLE_VM}, {STOP_VMS} and {FWD_HELLO} are"

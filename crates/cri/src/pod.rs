@@ -12,9 +12,6 @@ use crate::method::Method;
 use crate::proto::runtime_v1 as cri;
 use crate::upstream::Upstream;
 
-/// The runtime handlers whose pods are ours. Kubernetes names them in a `RuntimeClass`.
-pub(crate) const HANDLERS: &[&str] = &["vhive", "vhive-firecracker", "vhive-qemu"];
-
 /// The containers of a pod that are microVMs, with commas between; for pods that do not follow the rule.
 const CONTAINERS: &str = "vhive.dev/containers";
 /// Proxies that others put into pods: they are to see the pod's network as it is.

@@ -130,8 +130,9 @@ impl Registry {
         Ok(container)
     }
 
-    pub(crate) fn remove_container(&self, id: &str) {
-        self.entries().containers.remove(id);
+    /// Whether it was there.
+    pub(crate) fn remove_container(&self, id: &str) -> bool {
+        self.entries().containers.remove(id).is_some()
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {

@@ -14,9 +14,10 @@ use tonic::{Request, Status};
 use tracing::warn;
 
 use crate::forward::Forward;
-use crate::machine::{self, Machine, Plan};
+use crate::machine::{self, Machine};
 use crate::method::Method;
 use crate::mounts::Mounts;
+use crate::plan::Plan;
 use crate::proto::runtime_v1 as cri;
 use crate::service::{malformed, new_id, snapshot_key, unwritten};
 use crate::state::KeptGuest;

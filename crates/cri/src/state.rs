@@ -5,7 +5,7 @@
 //! containers/ID           the CreateContainerRequest
 //! containers/ID.json      the record: when it started, how it ended
 //! guests/ID               of a container that stands for a guest in containerd: its pod, and where the guest is reached there
-//! logs/ID.log             what an instance prints, before it is copied into the kubelet's file
+//! logs/ID.log             what an instance prints, before it is copied into the kubelet's file; emptied at each start
 //! ```
 //!
 //! A container is there once its record is: that is written last, and removed first.
@@ -82,6 +82,10 @@ impl State {
             }
             Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
         }
+        // Of instances that are gone; the kubelet has what it wants of them.
+        let logs = folder.join("logs");
+        fs::remove_dir_all(&logs).map_err(failed("empty", &logs))?;
+        fs::create_dir(&logs).map_err(failed("make", &logs))?;
         Ok(Self {
             folder: folder.to_owned(),
             _lock: lock,
@@ -132,7 +136,7 @@ impl State {
     pub(crate) fn containers(&self) -> Result<Vec<Kept>, Error> {
         let mut containers = Vec::new();
         for (id, path) in entries(&self.folder.join("containers"))? {
-            if id.ends_with(".json") {
+            if id.strip_suffix(RECORD).is_some() {
                 continue;
             }
             let record = fs::read(self.record(&id)).and_then(|it| Ok(serde_json::from_slice(&it)?));
@@ -193,7 +197,7 @@ impl State {
     }
 
     fn record(&self, id: &str) -> PathBuf {
-        self.folder.join("containers").join(format!("{id}.json"))
+        self.folder.join("containers").join(format!("{id}{RECORD}"))
     }
 }
 
@@ -216,6 +220,7 @@ fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
 }
 
 const DRAFT: &str = ".new";
+const RECORD: &str = ".json";
 
 /// Writes it so that a reader finds the old content or the new, also after the machine has crashed.
 fn write(path: &Path, content: &[u8]) -> Result<(), Error> {

@@ -6,6 +6,7 @@ pub(crate) mod vhive;
 /// The messages of the CRI that are read or written here. Written by `proto/generate`.
 #[allow(
     clippy::pedantic,
+    clippy::enum_variant_names,
     dead_code,
     unreachable_pub,
     reason = "written by a program, and whole where a message is used in part"

@@ -75,7 +75,7 @@ async fn a_guest_is_reached_at_the_pods_addresses_from_its_start_to_its_end() {
     let listed = rig.client.containers().await;
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].state(), ContainerState::ContainerRunning);
-    let stats: cri::ListContainerStatsResponse = rig
+    let used: cri::ListContainerStatsResponse = rig
         .client
         .call(
             "ListContainerStats",
@@ -83,9 +83,9 @@ async fn a_guest_is_reached_at_the_pods_addresses_from_its_start_to_its_end() {
         )
         .await
         .unwrap();
-    assert_eq!(stats.stats.len(), 1);
+    assert_eq!(used.stats.len(), 1);
     assert!(
-        stats.stats[0]
+        used.stats[0]
             .memory
             .as_ref()
             .unwrap()
@@ -138,7 +138,7 @@ async fn a_sidecar_is_a_container_of_containerds_that_shares_the_guests_network(
         .into_iter()
         .map(|it| it.id)
         .collect();
-    assert_eq!(theirs, [proxy.clone()]);
+    assert_eq!(theirs, std::slice::from_ref(&proxy));
     let mut all: Vec<_> = rig
         .client
         .containers()
@@ -196,7 +196,7 @@ async fn a_machine_that_dies_is_an_end_after_which_the_container_is_started_anew
     assert!(!ended.message.is_empty());
     // As a kubelet does.
     let next = rig.create(&pod, "main", |config| {
-        config.metadata.as_mut().unwrap().attempt = 1
+        config.metadata.as_mut().unwrap().attempt = 1;
     });
     let next = next.await.unwrap();
     rig.start(&next).await.unwrap();

@@ -269,6 +269,7 @@ async fn start(
             state_dir: path.join("state"),
             images: Store::open(&path.join("images")).unwrap(),
             sandbox: sandbox.clone(),
+            handlers: vec!["vhive".into(), "vhive-qemu".into()],
             memory: Some(sandbox::Memory::File),
             orchestrator: Some(0),
         };

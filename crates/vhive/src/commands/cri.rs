@@ -22,6 +22,9 @@ const LOG_MAX_BYTES: u64 = 8 << 20;
 /// What runs in microVMs has so long to end when the endpoint is told to.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// The runtime classes that name what there is here to run microVMs.
+const HANDLERS: [&str; 2] = ["vhive", "vhive-qemu"];
+
 pub(crate) async fn run(global: &Global, args: &Cri) -> Outcome {
     host::require_root()?;
     host::make_data_dir(&global.data_dir)?;
@@ -37,6 +40,7 @@ pub(crate) async fn run(global: &Global, args: &Cri) -> Outcome {
         state_dir: folder.join("state"),
         images: image::Store::open(&folder.join("images"))?,
         sandbox,
+        handlers: HANDLERS.map(str::to_owned).into(),
         memory,
         orchestrator: (args.orchestrator != 0).then_some(args.orchestrator),
     })
