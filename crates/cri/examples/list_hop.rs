@@ -1,53 +1,66 @@
-//! What the endpoint adds to a call that it passes on: `ListContainers`, over a connection that stands, straight to containerd and
-//! through the endpoint, in turns. Both sockets have to be there, and as many containers as are to be listed.
+//! What the endpoint adds to a call that it passes on: `ListContainers`, over connections that stand, straight to containerd and through
+//! an endpoint of this process, in turns. As many containers are listed as containerd has. Needs root.
 //!
-//! `cargo run --release -p cri --example list_hop -- CONTAINERD_SOCKET CRI_SOCKET [CALLS]`
+//! `cargo run --release -p cri --example list_hop -- CONTAINERD_SOCKET [CALLS]`
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
+use cri::{Config, Server};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use image::Store;
+use sandbox::{Accel, Sandbox};
+use testkit::guest::well_behaved;
+use testkit::hypervisor::FakeHypervisor;
 use tokio::net::UnixStream;
 
-/// The kubelet's own HTTP/2 takes windows of this size at first (grpc-go).
+/// What a client of gRPC's Go library gives a stream, which then grows with what comes.
 const WINDOW: u32 = 64 << 10;
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let mut next = |what| {
-        arguments
-            .next()
-            .with_context(|| format!("{what} is missing"))
-    };
-    let sockets = [next("containerd's socket")?, next("the endpoint's socket")?];
-    let calls: usize = next("").map_or(Ok(2000), |calls| calls.parse())?;
-    let mut senders = Vec::new();
-    for socket in &sockets {
-        senders.push(connect(socket).await?);
-    }
+    let containerd = arguments.next().context("containerd's socket is missing")?;
+    let calls: usize = arguments.next().map_or(Ok(2000), |calls| calls.parse())?;
+    let folder = tempfile::tempdir()?;
+    // With threads of its own, as in a process of its own.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let endpoint = runtime.handle().clone();
+    let (path, behind) = (folder.path().to_owned(), containerd.clone());
+    let server = endpoint.spawn(async move { serve(&path, behind.as_ref()).await });
+    let server = server.await??;
+    let mut senders = [
+        connect(containerd.as_ref()).await?,
+        connect(&folder.path().join("cri.sock")).await?,
+    ];
     let mut times = [Vec::new(), Vec::new()];
     let mut sizes = [0, 0];
-    // What is slow at first is slow for neither.
-    for round in 0..calls + calls / 10 {
-        for (which, sender) in senders.iter_mut().enumerate() {
+    let warm = calls / 10;
+    for round in 0..warm + calls {
+        for which in [0, 1] {
             let begun = Instant::now();
-            sizes[which] = list(sender).await?;
-            if round >= calls / 10 {
+            sizes[which] = list(&mut senders[which]).await?;
+            if round >= warm {
                 times[which].push(begun.elapsed());
             }
         }
     }
-    for (which, name) in ["containerd", "endpoint"].into_iter().enumerate() {
-        let times = &mut times[which];
+    for ((name, times), size) in ["containerd", "endpoint"]
+        .into_iter()
+        .zip(&mut times)
+        .zip(sizes)
+    {
         times.sort_unstable();
         println!(
-            "{name}: {} calls of {} bytes, median {:?}, 90 % {:?}, 99 % {:?}, mean {:?}",
+            "{name}: {} calls of {size} bytes, median {:?}, 90 % {:?}, 99 % {:?}, mean {:?}",
             times.len(),
-            sizes[which],
             times[times.len() / 2],
             times[times.len() * 9 / 10],
             times[times.len() * 99 / 100],
@@ -59,12 +72,47 @@ async fn main() -> Result<()> {
         "ratio of the medians: {:.2}",
         median(&times[1]) / median(&times[0])
     );
+    drop(senders);
+    endpoint
+        .spawn(async move { server.shutdown(Duration::from_secs(1)).await })
+        .await?;
+    runtime.shutdown_background();
     Ok(())
 }
 
-async fn connect(socket: &str) -> Result<SendRequest<Full<Bytes>>> {
+/// An endpoint that has no pods of its own.
+async fn serve(folder: &Path, containerd: &Path) -> Result<Server> {
+    let hypervisor = FakeHypervisor::new(well_behaved);
+    let kernel = hypervisor.kernel();
+    let config = sandbox::Config {
+        run_dir: folder.join("run"),
+        node_id: format!("hop-{}", std::process::id()),
+        net_pool_size: 0,
+        spare_hypervisors: 0,
+        snapshot_space: 0,
+        snapshot_dir: folder.join("snapshots"),
+        accel: Accel::Tcg,
+        log_max_bytes: 1 << 20,
+        boot_deadline: Duration::from_secs(60),
+        hypervisor_users: None,
+    };
+    let (sandbox, _) = Sandbox::open(config, Arc::new(hypervisor), kernel).await?;
+    let server = Server::start(Config {
+        socket: folder.join("cri.sock"),
+        containerd: containerd.to_owned(),
+        state_dir: folder.join("state"),
+        images: Store::open(&folder.join("images"))?,
+        sandbox,
+        handlers: vec!["vhive".into()],
+        memory: None,
+        orchestrator: None,
+    });
+    Ok(server.await?)
+}
+
+async fn connect(socket: &Path) -> Result<SendRequest<Full<Bytes>>> {
     let stream = UnixStream::connect(socket).await;
-    let stream = stream.with_context(|| format!("nobody listens at {socket}"))?;
+    let stream = stream.with_context(|| format!("nobody listens at {}", socket.display()))?;
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)

@@ -144,10 +144,10 @@ impl Server {
         for (_, guest) in &orphans {
             cri.0.addresses.set(&guest.pod, Some(guest.port));
         }
-        let (ended, orphaned) = (stop.clone(), cri.clone());
+        let (ended, behind) = (stop.clone(), cri.clone());
         tasks.spawn(async move {
             tokio::select! {
-                () = orphaned.end_orphans(orphans) => {}
+                () = behind.catch_up(orphans) => {}
                 () = ended.cancelled() => {}
             }
         });

@@ -222,6 +222,8 @@ fn file(host: &Path, path: &str, budget: &mut u64) -> Result<GuestFile, Error> {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use tonic::Code;
+
     use super::*;
 
     fn mount(container: &str, host: &Path, readonly: bool) -> cri::Mount {
@@ -283,7 +285,6 @@ mod tests {
     fn what_a_guest_cannot_have_is_refused_with_the_code_that_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let refused = |mount| Status::from(Mounts::read(&[mount]).unwrap_err()).code();
-        use tonic::Code;
         assert_eq!(
             refused(mount("/data", folder.path(), false)),
             Code::InvalidArgument

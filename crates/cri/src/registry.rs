@@ -80,6 +80,10 @@ impl Registry {
         self.entries().pods.get(id).cloned()
     }
 
+    pub(crate) fn pods(&self) -> Vec<Arc<Pod>> {
+        self.entries().pods.values().cloned().collect()
+    }
+
     pub(crate) fn add_pod(&self, pod: Pod) {
         let mut entries = self.entries();
         entries.pods.insert(pod.id.clone(), Arc::new(pod));

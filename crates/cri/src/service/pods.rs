@@ -1,18 +1,22 @@
 //! Pods: containerd's sandboxes, of which some are remembered.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
 use tonic::{Request, Status};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{malformed, read, unwritten};
 use crate::method::Method;
 use crate::pod::Pod;
 use crate::proto::runtime_v1 as cri;
+use crate::state::KeptGuest;
 use crate::{Cri, wire};
 
+/// Between two attempts to ask containerd, which may start after us.
+const RETRY: Duration = Duration::from_secs(2);
 /// Of `RunPodSandboxRequest`.
 const RUNTIME_HANDLER: u32 = 2;
 /// Of `PodSandbox` and `PodSandboxStatus`.
@@ -115,5 +119,39 @@ impl Cri {
             Some(wire::field(7, pod.handler.as_bytes()))
         });
         with_handler.map_err(malformed)
+    }
+
+    /// Brings what is known from before into line with what containerd has, once it answers: stubs whose guests are gone are stopped,
+    /// and pods that were removed while nobody was here are forgotten.
+    pub(crate) async fn catch_up(&self, orphans: Vec<(String, KeptGuest)>) {
+        // Those that come later are there.
+        let known = self.0.registry.pods();
+        let request = cri::ListPodSandboxRequest::default();
+        let path = Method::ListPodSandbox.path();
+        let listed: cri::ListPodSandboxResponse = loop {
+            match self.0.upstream.call(path, &request).await {
+                Ok(listed) => break listed,
+                Err(status) => info!(%status, "waiting for containerd"),
+            }
+            tokio::time::sleep(RETRY).await;
+        };
+        self.end_orphans(orphans).await;
+        let theirs: HashSet<String> = listed.items.into_iter().map(|it| it.id).collect();
+        for pod in known.into_iter().filter(|it| !theirs.contains(&it.id)) {
+            info!(
+                pod = pod.id,
+                "containerd has it no more, and it is forgotten"
+            );
+            for ours in self.0.registry.containers_of(&pod.id) {
+                if let Err(status) = self.remove(&ours).await {
+                    warn!(%status, container = ours.id, "cannot forget a container");
+                }
+            }
+            if let Err(error) = self.0.state.remove_pod(&pod.id) {
+                let error = crate::chain(&error);
+                warn!(error, pod = pod.id, "cannot forget a pod");
+            }
+            self.0.registry.remove_pod(&pod.id);
+        }
     }
 }

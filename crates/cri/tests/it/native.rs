@@ -226,6 +226,37 @@ async fn after_a_restart_pods_are_known_and_what_ran_has_ended_and_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_was_removed_while_nobody_was_here_is_forgotten() {
+    let mut rig = Rig::new(well_behaved).await;
+    let pods = [
+        rig.pod("gone", "vhive").await,
+        rig.pod("kept", "vhive").await,
+    ];
+    for pod in &pods {
+        rig.create(pod, "main", |_| {}).await.unwrap();
+    }
+    rig.end().await;
+    let direct = Client::connect(&rig.containerd.socket()).await;
+    for method in ["StopPodSandbox", "RemovePodSandbox"] {
+        // Both have the id in the same place, and an empty answer.
+        let request = cri::StopPodSandboxRequest {
+            pod_sandbox_id: pods[0].clone(),
+        };
+        let done: Result<cri::VersionResponse, _> = direct.call(method, request).await;
+        done.unwrap();
+    }
+    rig.begin().await;
+    let forgotten = async {
+        while rig.client.containers().await.len() > 1 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, forgotten).await.unwrap();
+    assert_eq!(rig.client.containers().await[0].pod_sandbox_id, pods[1]);
+    rig.remove_pod(&pods[1]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_done_has_the_code_that_says_why() {
     let rig = Rig::new(|guest: Guest| async move {
         let mut link = guest.dial().await?;

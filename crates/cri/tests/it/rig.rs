@@ -56,8 +56,16 @@ impl Rig {
 
     /// The endpoint ends, and another takes its place.
     pub(crate) async fn restart(&mut self) {
+        self.end().await;
+        self.begin().await;
+    }
+
+    pub(crate) async fn end(&mut self) {
         let server = self.server.take().unwrap();
         server.shutdown(Duration::ZERO).await;
+    }
+
+    pub(crate) async fn begin(&mut self) {
         let started = start(
             &self.folder,
             &self.containerd,
