@@ -163,7 +163,7 @@ fn named_after(file: &Path) -> Outcome<String> {
 }
 
 /// How long a failure must last. What was mended a moment ago may be told as broken until the node has looked.
-const LASTING: Duration = Duration::from_secs(1);
+const LASTING: Duration = Duration::from_secs(3);
 
 /// Waits until a service is ready at `generation` or better; a failure that lasts is an error with the revision's own
 /// words.
