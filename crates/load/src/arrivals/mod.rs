@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-pub use trace::{Error as TraceError, Trace};
+pub use trace::{Error as TraceError, Event, Function, Trace};
 
 /// A request that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

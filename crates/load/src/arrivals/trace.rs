@@ -1,4 +1,4 @@
-//! Traces of invocations as comma-separated values: what `vhive bench autoscale` reads too.
+//! Traces of invocations as comma-separated values: requests are made of them, or instances of requests simulated.
 
 use std::time::Duration;
 
@@ -31,11 +31,15 @@ pub enum Error {
         /// What it should have.
         expected: usize,
     },
+    /// There is no such function.
+    #[error("no function of the trace has a hash that begins with {0:?}")]
+    NoFunction(String),
     /// There is nothing in it.
     #[error("the trace has no invocation")]
     Empty,
 }
 
+const FUNCTION: &str = "HashFunction";
 const EVENTS: [&str; 2] = ["time_s", "duration_s"];
 /// The largest number that makes sense as seconds, or as invocations in a minute.
 const MOST: f64 = 1e6;
@@ -43,14 +47,32 @@ const MOST: f64 = 1e6;
 /// Invocations by the second, or by the function and minute.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Trace {
-    /// Seconds since the beginning.
-    Events(Vec<f64>),
+    /// Each by itself, in order.
+    Events(Vec<Event>),
     /// For each function, how many in each minute: as in Azure's traces of 2019.
-    Minutes(Vec<Vec<u32>>),
+    Minutes(Vec<Function>),
+}
+
+/// One invocation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Event {
+    /// Seconds since the beginning.
+    pub at: f64,
+    /// Seconds that a function works on it.
+    pub takes: f64,
+}
+
+/// One function of a trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    /// Its `HashFunction`; empty if the trace has none.
+    pub hash: String,
+    /// Invocations in each minute.
+    pub counts: Vec<u32>,
 }
 
 impl Trace {
-    /// Reads a trace: a line for each invocation, `time_s,duration_s`, of which the duration is the function's own matter; or a line for each
+    /// Reads a trace: a line for each invocation, `time_s,duration_s`; or a line for each
     /// function with the number of invocations in each minute. Empty lines and those that begin with `#` are passed over.
     pub fn read(text: &str) -> Result<Self, Error> {
         let mut lines = (1..)
@@ -73,31 +95,58 @@ impl Trace {
                 });
             }
             let Some(first) = first else {
-                number(line, values[1])?;
-                events.push(number(line, values[0])?);
+                let [at, takes] = [number(line, values[0])?, number(line, values[1])?];
+                events.push(Event { at, takes });
                 continue;
             };
+            let hash = names.iter().position(|name| *name == FUNCTION);
             let counts = values[first..].iter();
             let counts = counts.map(|count| number(line, count).map(|count| count as u32));
-            functions.push(counts.collect::<Result<Vec<_>, _>>()?);
+            functions.push(Function {
+                hash: hash.map_or("", |column| values[column]).to_owned(),
+                counts: counts.collect::<Result<_, _>>()?,
+            });
         }
-        let none = events.is_empty() && functions.iter().flatten().all(|count| *count == 0);
-        if none {
-            return Err(Error::Empty);
-        }
-        events.sort_by(f64::total_cmp);
-        Ok(match first {
+        events.sort_by(|one, other| one.at.total_cmp(&other.at));
+        match first {
             None => Self::Events(events),
             Some(_) => Self::Minutes(functions),
-        })
+        }
+        .not_empty()
+    }
+
+    /// The same with those functions alone whose hash begins with `hash`. A trace of single invocations names none, and is left as it is.
+    pub fn of_functions(self, hash: &str) -> Result<Self, Error> {
+        let Self::Minutes(mut functions) = self else {
+            return Ok(self);
+        };
+        functions.retain(|function| function.hash.starts_with(hash));
+        if functions.is_empty() {
+            return Err(Error::NoFunction(hash.to_owned()));
+        }
+        Self::Minutes(functions).not_empty()
+    }
+
+    fn not_empty(self) -> Result<Self, Error> {
+        let empty = match &self {
+            Self::Events(events) => events.is_empty(),
+            Self::Minutes(functions) => functions
+                .iter()
+                .flat_map(|it| &it.counts)
+                .all(|count| *count == 0),
+        };
+        if empty { Err(Error::Empty) } else { Ok(self) }
     }
 
     /// How long it is, with minutes that take `minute`.
     pub fn length(&self, minute: Duration) -> Duration {
         let minutes = match self {
             // The last is within it.
-            Self::Events(events) => events.last().copied().unwrap_or(0.0) / 60.0 + 1e-9,
-            Self::Minutes(functions) => functions.iter().map(Vec::len).max().unwrap_or(0) as f64,
+            Self::Events(events) => events.last().map_or(0.0, |it| it.at) / 60.0 + 1e-9,
+            Self::Minutes(functions) => {
+                let minutes = functions.iter().map(|it| it.counts.len());
+                minutes.max().unwrap_or(0) as f64
+            }
         };
         minute.mul_f64(minutes)
     }
@@ -109,15 +158,15 @@ impl Trace {
         let at = |minutes: f64| minute.mul_f64(minutes);
         match self {
             Self::Events(events) => {
-                arrivals.extend(events.iter().map(|seconds| Arrival {
-                    at: at(seconds / 60.0),
+                arrivals.extend(events.iter().map(|event| Arrival {
+                    at: at(event.at / 60.0),
                     function: None,
                 }));
             }
             Self::Minutes(functions) => {
                 let mut random = fastrand::Rng::with_seed(seed);
-                for (function, counts) in (0..).zip(functions) {
-                    for (nth, count) in counts.iter().enumerate() {
+                for (function, it) in (0..).zip(functions) {
+                    for (nth, count) in it.counts.iter().enumerate() {
                         arrivals.extend((0..*count).map(|_| Arrival {
                             at: at(nth as f64 + random.f64()),
                             function: Some(function),
@@ -161,7 +210,8 @@ mod tests {
     #[test]
     fn invocations_are_read_one_by_one_and_sorted() {
         let trace = Trace::read("# two\ntime_s,duration_s\n\n1.5, 0.25\n0,2\n").unwrap();
-        assert_eq!(trace, Trace::Events(vec![0.0, 1.5]));
+        let events = [(0.0, 2.0), (1.5, 0.25)].map(|(at, takes)| Event { at, takes });
+        assert_eq!(trace, Trace::Events(events.into()));
         let times = trace.arrivals(MINUTE, trace.length(MINUTE), 0);
         let times: Vec<_> = times.iter().map(|it| it.at.as_millis()).collect();
         assert_eq!(times, [0, 1500]);
@@ -175,7 +225,16 @@ mod tests {
         let text =
             "HashOwner,HashApp,HashFunction,Trigger,1,2,3\no,a,f1,http,2,0,1\no,a,g2,timer,0,1,0\n";
         let trace = Trace::read(text).unwrap();
-        assert_eq!(trace, Trace::Minutes(vec![vec![2, 0, 1], vec![0, 1, 0]]));
+        let of = |hash: &str, counts: [u32; 3]| Function {
+            hash: hash.to_owned(),
+            counts: counts.into(),
+        };
+        let both = vec![of("f1", [2, 0, 1]), of("g2", [0, 1, 0])];
+        assert_eq!(trace, Trace::Minutes(both));
+        let one = trace.clone().of_functions("g").unwrap();
+        assert_eq!(one, Trace::Minutes(vec![of("g2", [0, 1, 0])]));
+        let none = trace.clone().of_functions("h");
+        assert_eq!(none, Err(Error::NoFunction("h".to_owned())));
         assert_eq!(trace.length(MINUTE), MINUTE * 3);
         let arrivals = trace.arrivals(MINUTE, MINUTE * 3, 1);
         let seen: Vec<_> = arrivals
@@ -189,6 +248,15 @@ mod tests {
     fn what_is_wrong_is_told_with_its_line() {
         for (text, expected) in [
             ("", "the trace has no invocation"),
+            ("time_s,duration_s\n", "the trace has no invocation"),
+            (
+                "time_s,duration_s\nNaN,1\n",
+                "line 2: \"NaN\" is not a number",
+            ),
+            (
+                "time_s,duration_s\n1\n",
+                "line 2 has 1 values, and the first line names 2",
+            ),
             ("HashFunction,1\nf,0\n", "the trace has no invocation"),
             ("a,b\n1,2\n", "the first line is \"a,b\""),
             (
@@ -215,7 +283,8 @@ mod tests {
         fn every_minute_has_as_many_as_its_count_says(
             functions in prop::collection::vec(prop::collection::vec(0u32..20, 4), 1..5), seed: u64,
         ) {
-            let trace = Trace::Minutes(functions.clone());
+            let trace = functions.iter().map(|counts| Function { hash: String::new(), counts: counts.clone() });
+            let trace = Trace::Minutes(trace.collect());
             let arrivals = trace.arrivals(MINUTE, MINUTE * 4, seed);
             let mut seen = vec![vec![0u32; 4]; functions.len()];
             for arrival in &arrivals {

@@ -3,15 +3,21 @@
 //! The model is of a node: requests that find no room wait in a queue, first come first served; an instance takes so long to
 //! start, works on so many requests at once, each as long as the trace says whatever else runs; one that goes finishes what it has.
 
-mod trace;
 mod world;
 
 use std::time::Duration;
 
-pub use trace::{Error as TraceError, Invocation, read};
-
 use super::{Autoscaler, Policy, Reason};
 use world::World;
+
+/// One request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Invocation {
+    /// When it comes, since the beginning of the trace.
+    pub at: Duration,
+    /// How long an instance works on it.
+    pub takes: Duration,
+}
 
 /// What instances are like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

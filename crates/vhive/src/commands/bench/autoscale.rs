@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use api::Settings;
 use api::autoscaling::PREFIX;
 use api::meta::StringMap;
 use api::resource::REVISIONS;
-use control::scale::simulation::{self, Course, Model, Second};
+use control::scale::simulation::{self, Course, Invocation, Model, Second};
 use control::scale::{Config, Policy};
+use load::arrivals::{Trace, TraceError};
 use serde_json::json;
 
 use super::lines::{self, Lines};
@@ -24,7 +26,7 @@ pub(super) fn run(args: &Autoscale) -> Outcome {
     let path = &args.trace;
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let trace = simulation::read(&text, args.duration, args.function.as_deref())
+    let trace = invocations(&text, args.duration, args.function.as_deref())
         .with_context(|| format!("{} is no trace", path.display()))?;
     let model = Model {
         cold_start: args.cold_start,
@@ -39,6 +41,43 @@ pub(super) fn run(args: &Autoscale) -> Outcome {
         .clone()
         .unwrap_or_else(|| csv_path.with_extension("svg"));
     write(&svg_path, &svg(path, &course))
+}
+
+/// The requests of a trace, in order; one that a trace only counts takes `takes`. `function` is the beginning of the only one's hash that counts.
+fn invocations(
+    text: &str,
+    takes: Duration,
+    function: Option<&str>,
+) -> Result<Vec<Invocation>, TraceError> {
+    let trace = Trace::read(text)?;
+    let trace = match function {
+        Some(hash) => trace.of_functions(hash)?,
+        None => trace,
+    };
+    let mut invocations = Vec::new();
+    match trace {
+        Trace::Events(events) => invocations.extend(events.iter().map(|event| Invocation {
+            at: Duration::from_secs_f64(event.at),
+            takes: Duration::from_secs_f64(event.takes),
+        })),
+        Trace::Minutes(functions) => {
+            let counts = functions.iter().flat_map(|it| it.counts.iter().enumerate());
+            for (minute, count) in counts {
+                invocations.extend(spread(minute, *count, takes));
+            }
+        }
+    }
+    invocations.sort_by_key(|invocation| invocation.at);
+    Ok(invocations)
+}
+
+/// So many at even distances in a minute: when in it they came, Azure's traces do not say, and the same trace should give the same course.
+fn spread(minute: usize, count: u32, takes: Duration) -> impl Iterator<Item = Invocation> {
+    (0..count).map(move |nth| {
+        let part = (f64::from(nth) + 0.5) / f64::from(count);
+        let at = Duration::from_secs_f64(60.0 * (minute as f64 + part));
+        Invocation { at, takes }
+    })
 }
 
 /// What holds for the revision, refused as the API would refuse it.
@@ -166,4 +205,31 @@ fn svg(trace: &Path, course: &Course) -> String {
     ];
     let name = trace.file_name().unwrap_or_default().to_string_lossy();
     lines::svg(&format!("{name}, as the autoscaler meets it"), "s", &panels)
+}
+
+#[cfg(test)]
+mod trace_tests {
+    use super::*;
+
+    fn millis(text: &str, function: Option<&str>) -> Vec<(u128, u128)> {
+        let read = invocations(text, Duration::from_millis(100), function).expect("a trace");
+        read.iter()
+            .map(|it| (it.at.as_millis(), it.takes.as_millis()))
+            .collect()
+    }
+
+    #[test]
+    fn invocations_keep_their_own_times_and_counts_are_spread_over_their_minute() {
+        assert_eq!(
+            millis("time_s,duration_s\n1.5,0.25\n0,2\n", None),
+            [(0, 2000), (1500, 250)]
+        );
+        let text =
+            "HashOwner,HashApp,HashFunction,Trigger,1,2,3\no,a,f1,http,2,0,1\no,a,g2,timer,0,1,0\n";
+        assert_eq!(
+            millis(text, None),
+            [(15_000, 100), (45_000, 100), (90_000, 100), (150_000, 100)]
+        );
+        assert_eq!(millis(text, Some("g")), [(90_000, 100)]);
+    }
 }
