@@ -59,7 +59,8 @@ const IGNORED: &[&str] = &[
 /// Those of them that are switches, and have no value as a word of its own.
 const IGNORED_SWITCHES: &[&str] = &["ms"];
 
-/// The command line of vHive's orchestrator, which has flags and no command, as one of `vhive cri`; any other as it is.
+/// The command line of vHive's orchestrator, which has flags and no command, as one of `vhive cri`, whose own flags may be written so as well; any
+/// other as it is.
 pub(crate) fn of_orchestrator(arguments: Vec<OsString>) -> Vec<OsString> {
     let theirs = |name: &str| {
         let known = FLAGS.iter().chain(CRI_FLAGS);
@@ -68,12 +69,15 @@ pub(crate) fn of_orchestrator(arguments: Vec<OsString>) -> Vec<OsString> {
     let first = arguments.get(1).and_then(|it| it.to_str());
     // Those of several letters, written as Go does or as we do, cannot be taken for anything of ours.
     let is_theirs = first.and_then(flag).is_some_and(|(name, _)| theirs(name));
-    if !is_theirs {
+    let is_ours = first == Some("cri");
+    if !is_theirs && !is_ours {
         return arguments;
     }
     let mut words = arguments.into_iter();
     let mut translated: Vec<OsString> = words.next().into_iter().collect();
-    translated.push("cri".into());
+    if is_theirs {
+        translated.push("cri".into());
+    }
     while let Some(word) = words.next() {
         let Some((name, value)) = word.to_str().and_then(flag) else {
             translated.push(word);
@@ -233,6 +237,17 @@ mod tests {
                 "--socket",
                 "/s",
                 "--net-pool-size=3"
+            ]
+        );
+        assert_eq!(
+            of(&["vhive", "cri", "-dbg", "-snapshots", "--socket", "/s"]),
+            [
+                "vhive",
+                "cri",
+                "--log=debug",
+                "--snapshots",
+                "--socket",
+                "/s"
             ]
         );
         for ours in [
