@@ -1,4 +1,4 @@
-//! Firecracker and its guest kernel.
+//! Firecracker, what microVMs run in until `vhive cri` drives it, and the guest kernel.
 
 use crate::config::fill;
 use crate::plan::{
@@ -29,6 +29,14 @@ pub(super) fn component(target: &Target) -> Component {
                     })
                     .collect(),
             }),
+        ),
+        Step::new(
+            "firecracker/qemu",
+            "`vhive cri` runs its microVMs in it: it does not drive Firecracker yet",
+            Action::Packages {
+                names: vec!["qemu-system-x86".to_owned()],
+                hold: false,
+            },
         ),
         Step::new(
             "firecracker/vhive",

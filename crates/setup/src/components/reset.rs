@@ -55,9 +55,9 @@ pub(super) fn functions() -> Component {
             "what was saved of functions is made anew when they run again; what still runs goes with its service",
             Action::Run {
                 command: Command::shell(
-                    "systemctl stop vhive-cri.service; rm -rf /var/lib/vhive/snapshots; systemctl start vhive-cri.service",
+                    "systemctl stop vhive-cri.service; rm -rf /var/lib/vhive/cri/snapshots; systemctl start vhive-cri.service",
                 ),
-                check: Check::Absent("/var/lib/vhive/snapshots".into()),
+                check: Check::Absent("/var/lib/vhive/cri/snapshots".into()),
                 undo: Undo::Nothing,
                 recover: None,
             },

@@ -19,7 +19,7 @@ pub(super) fn component(target: &Target) -> Component {
                     command: Command::line("mkdir -p /etc/vhive-cri"),
                     check: Check::Exists("/etc/vhive-cri".into()),
                     undo: Undo::By(Command::line(
-                        "rm -rf /etc/vhive-cri /var/lib/vhive/snapshots",
+                        "rm -rf /etc/vhive-cri /var/lib/vhive/cri/snapshots",
                     )),
                     recover: None,
                 },
